@@ -1,0 +1,173 @@
+# The public functions. Plain calls end here; _api.py takes all others, with the same rules for every other kind of
+# argument. Included by _kernels.pyx.
+
+
+def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=None):
+    """Codes of reals: saturate(nearest(x / scale) + zero_point), the formula of the ONNX operator QuantizeLinear.
+
+    A true division, correctly rounded in float32 (in float64 for float64 x); ties to even; the zero point added as an
+    integer, after rounding; saturated to the whole range of dtype. Infinities saturate, NaN gives the lowest code.
+    Bit-identical on every CPU.
+
+    Parameters
+    ----------
+    x : array of float32, float64, float16 or bfloat16, of any shape; or numbers, which are float64
+    scale : finite number > 0, in units of x a code; rounded to float32 (float64 for float64 x).
+        With axis also an array of shape (x.shape[axis],).
+    zero_point : int32 integer, the code of x = 0, also one outside dtype. With axis also an array like scale.
+    dtype : int8 or uint8, as a name, a type or a dtype. None: the zero point's type if it is a NumPy integer of a code
+        type, else out's, else int8.
+    axis : the axis of which each index has a scale of its own (ONNX; 0 for the channels of weights or for tokens of
+        (tokens, features)). None: one scale for all.
+    offset : finite real number instead of zero_point: saturate(nearest((x - offset) / scale)), the difference rounded.
+        With axis also an array like scale.
+    out : array of dtype and of x's shape to write to, of any layout
+
+    Returns
+    -------
+    out, or a new C-contiguous array of dtype and of x's shape
+
+    Raises
+    ------
+    TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
+    """
+    cdef fq_affine p
+    cdef int code
+    if axis is None and offset is None and is_plain(x, cnp.NPY_FLOAT32):
+        code = read_code(dtype, out)
+        if read_affine(&p, scale, zero_point, code):
+            result = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
+            if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
+                run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
+                return result
+    return general().quantize(x, scale, zero_point, dtype, axis, offset, out)
+
+
+def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=None, out=None):
+    """Reals of codes: (q - zero_point) * scale, the formula of the ONNX operator DequantizeLinear.
+
+    The difference is exact, the product rounded once to float32, then to dtype; for float64 all of it in float64.
+    Bit-identical on every CPU.
+
+    Parameters
+    ----------
+    q : array of int8 or uint8, of any shape
+    scale, zero_point, axis : as for quantize
+    dtype : float32, float64, float16 or bfloat16
+    offset : finite real number instead of zero_point: q * scale + offset, each operation rounded once (no fused
+        multiply-add)
+    out : array of dtype and of q's shape to write to, of any layout
+
+    Returns
+    -------
+    out, or a new C-contiguous array of dtype and of q's shape
+
+    Raises
+    ------
+    TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
+    """
+    cdef fq_affine p
+    cdef int code
+    if axis is None and offset is None and is_float32(dtype):
+        code = code_of_array(q)
+        if read_affine(&p, scale, zero_point, code) and is_plain(q, array_type_of_code[code]):
+            result = new_like(<cnp.ndarray> q, cnp.NPY_FLOAT32) if out is None else out
+            if out is None or may_write(out, <cnp.ndarray> q, cnp.NPY_FLOAT32):
+                run_plain(FQ_dequantize, <cnp.ndarray> q, <cnp.ndarray> result, &p)
+                return result
+    return general().dequantize(q, scale, zero_point, dtype, axis, offset, out)
+
+
+def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=None, out=None):
+    """dequantize(quantize(x)) in one pass: what x becomes by quantizing, as reals.
+
+    Parameters are those of quantize; dtype is the code type. The result has x's type and shape; out may be x itself.
+    NaN becomes the real of the lowest code. Bit-identical to the two calls, on every CPU.
+
+    Raises
+    ------
+    TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
+    """
+    cdef fq_affine p
+    cdef int code
+    if axis is None and offset is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
+        code = read_code(dtype, None)
+        if read_affine(&p, scale, zero_point, code):
+            result = new_like(<cnp.ndarray> x, cnp.NPY_FLOAT32) if out is None else out
+            if out is None or may_write(out, <cnp.ndarray> x, cnp.NPY_FLOAT32):
+                run_plain(FQ_fake_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
+                return result
+    return general().fake_quantize(x, scale, zero_point, dtype, axis, offset, out)
+
+
+cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
+    """Range of a plain float32 array, -0 counted as +0; False if it is empty or not finite."""
+    cdef fq_affine p
+    cdef fq_extent found
+    cdef float poison = 0
+    lo[0], hi[0] = INFINITY, -INFINITY
+    found.lo, found.hi, found.poison = lo, hi, &poison
+    p.real = FQ_f32
+    p.far = p.stream = False
+    set_code_type(&p, 0)
+    run_span(FQ_minmax, cnp.PyArray_DATA(x), &found, cnp.PyArray_SIZE(x), &p)
+    lo[0] = lo[0] if lo[0] != 0 else 0
+    hi[0] = hi[0] if hi[0] != 0 else 0
+    return poison == 0 and lo[0] > -INFINITY and hi[0] < INFINITY and cnp.PyArray_SIZE(x) > 0
+
+
+def minmax(x, *, axis=None):
+    """Smallest and largest value, in one pass.
+
+    x : array of float32, float64, float16 or bfloat16, of any shape but an empty one; or numbers, which are float64.
+    axis : None for the range of all of x, or the axis of which each index has a range of its own.
+
+    Returns Range(lo, hi), of the type that arithmetic on x runs in (float64 for float64 x, else float32): two scalars,
+    or with axis two arrays of shape (x.shape[axis],). A zero is +0.
+
+    Raises ValueError if x is empty or holds NaN or infinity, TypeError if it does not hold reals.
+    """
+    cdef float lo, hi
+    module = general()
+    if axis is None and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
+        return _ranges.Range(float32_type(lo), float32_type(hi))
+    return module.minmax(x, axis)
+
+
+def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axis=None, out=None):
+    """Codes of x with the scale and the zero point that fit its own range: minmax, then qparams, then quantize.
+
+    x, axis, out : as for quantize; x neither empty nor holding NaN or infinity.
+    dtype, symmetric, narrow_range : as for qparams (whose include_zero is on).
+
+    Returns Quantized(q, scale, zero_point): codes of x's shape, a float32 and an int32, with axis arrays of those of
+    shape (x.shape[axis],).
+
+    Raises TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
+    """
+    cdef fq_affine p
+    cdef fq_scheme scheme
+    cdef float lo, hi, scale
+    cdef int code
+    cdef cnp.ndarray a
+    cdef fq_fpenv env
+    module = general()
+    if axis is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
+        a = <cnp.ndarray> x
+        code = read_code(dtype, None)
+        if code >= 0 and (out is None or may_write(out, a, array_type_of_code[code])) and find_extent(a, &lo, &hi):
+            p.offset = 0
+            p.real = FQ_f32
+            p.far = False
+            set_code_type(&p, code)
+            scheme.lowest, scheme.highest = p.lowest + bool(narrow_range), p.highest
+            scheme.symmetric, scheme.include_zero = bool(symmetric), True
+            # Two finite float32 have a float32 scale, and a zero point within the code type.
+            env = fq_fpenv_enter()
+            fq_qparams(lo, hi, &scheme, &scale, &p.zero_point)
+            fq_fpenv_leave(env)
+            p.scale = scale
+            q = new_like(a, array_type_of_code[code]) if out is None else out
+            run_plain(FQ_quantize, a, <cnp.ndarray> q, &p)
+            return _ranges.Quantized(q, float32_type(scale), int32_type(p.zero_point))
+    return module.quantize_dynamic(x, dtype, symmetric, narrow_range, axis, out)

@@ -1,0 +1,379 @@
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
+"""The kernels' entry points, and the loops over rows between them and the spans.
+
+Who calls whom, for one array:
+
+    fq.quantize(x, scale)          is `quantize` below. Arguments of the plainest kind (a C-contiguous float32 array, a
+                                   Python or NumPy number for scale and zero point) are read here, in C, and the span is
+                                   called at once: that is the whole cost of a small call.
+    _api.quantize(...)             takes every other call: lists, other types, strides, axis, offset, and all errors.
+                                   It prepares contiguous arrays and calls
+    run(...)                       which loops over rows of one set of parameters and calls
+    a span                         from the table of the active target (src/spans.h): a function of one contiguous run.
+
+The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.
+"""
+
+cimport cython
+cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from libc.math cimport INFINITY
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int8_t, int32_t, uint8_t
+from libc.string cimport memcmp
+
+import numpy as np
+
+cnp.import_array()
+
+include "_portable.pxi"
+
+cdef extern from "numpy/arrayobject.h" nogil:
+    bint PyArray_ISCARRAY(cnp.ndarray)
+    bint PyArray_ISCARRAY_RO(cnp.ndarray)
+
+cdef enum:
+    # A release and its re-acquisition cost about as much as a tenth of the work on this many elements.
+    RELEASE_GIL_FROM = 16384
+
+cdef const fq_span_table *active_table
+cdef int active_target
+cdef ptrdiff_t stream_from_bytes = 32 << 20
+
+cdef object float32_type = np.float32
+cdef object int32_type = np.int32
+cdef object float32_dtype = np.dtype(np.float32)
+cdef object _api = None
+cdef object _ranges = None
+
+
+# ---- targets ----
+
+fill_portable_table()
+fq_merge_tables()
+active_table = fq_target_table(0)
+
+
+def targets():
+    """Names of the targets of this build that this CPU can run, the best last."""
+    return tuple([fq_target_name(t).decode() for t in range(fq_target_count()) if fq_target_runs_here(t)])
+
+
+def active():
+    """Name of the target in use."""
+    return fq_target_name(active_target).decode()
+
+
+def activate(str name):
+    """Use a target from now on, in every thread; a call under way ends with the target it began with."""
+    global active_table, active_target
+    for t in range(fq_target_count()):
+        if fq_target_name(t).decode() == name and fq_target_runs_here(t):
+            active_table = fq_target_table(t)
+            active_target = t
+            return
+    raise ValueError(f"target: got {name!r}, expected one of {', '.join(targets())}")
+
+
+def set_stream_from(ptrdiff_t nbytes):
+    """Outputs of calls that move at least so many bytes are stored past the caches."""
+    global stream_from_bytes
+    stream_from_bytes = nbytes
+
+
+def code_types():
+    """Rows of the list of code types: (NumPy name, lowest code, highest code)."""
+    return tuple([(fq_code_types[c].name.decode(), fq_code_types[c].lowest, fq_code_types[c].highest)
+                  for c in range(FQ_CODE_COUNT)])
+
+
+def spans(str target):
+    """The span table of a target, for tests: {(kernel, real type, code type): (address, is its own)}."""
+    cdef int t = targets().index(target)
+    cdef const fq_span_table *table = fq_target_table(t)
+    cdef int op, real, code
+    rows = {}
+    for op in range(FQ_OP_COUNT):
+        for real, real_name in enumerate(("float32", "float64")):
+            for code in range(FQ_CODE_COUNT):
+                span = table[0][op][real][code]
+                own = t == 0 or span != fq_portable_spans[op][real][code]
+                rows[fq_op_names[op].decode(), real_name, fq_code_types[code].name.decode()] = (<size_t> span, own)
+    return rows
+
+
+# ---- one run, one set of parameters ----
+
+cdef inline void set_code_type(fq_affine *p, int code) noexcept nogil:
+    p.code = code
+    p.lowest = fq_code_types[code].lowest
+    p.highest = fq_code_types[code].highest
+
+
+cdef inline const fq_span_table *table_for(const fq_affine *p) noexcept nogil:
+    """Lane bodies keep levels in int16; far zero points do not fit and run portably on every target."""
+    return fq_target_table(0) if p.far else active_table
+
+
+cdef inline void call_span(int op, const void *src, void *dst, ptrdiff_t n, fq_affine *p) noexcept nogil:
+    cdef fq_fpenv env = fq_fpenv_enter()
+    table_for(p)[0][op][p.real][p.code](src, dst, n, p)
+    fq_fpenv_leave(env)
+
+
+cdef inline void run_span(int op, const void *src, void *dst, ptrdiff_t n, fq_affine *p) noexcept:
+    if n < RELEASE_GIL_FROM:
+        call_span(op, src, dst, n, p)
+    else:
+        with nogil:
+            call_span(op, src, dst, n, p)
+
+
+cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, fq_affine *p) noexcept:
+    p.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
+    run_span(op, cnp.PyArray_DATA(src), cnp.PyArray_DATA(dst), cnp.PyArray_SIZE(src), p)
+
+
+# ---- reading plain arguments: each says False for whatever _api should look at ----
+
+cdef inline bint is_plain(object a, int type_number):
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray> a) == type_number
+            and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
+
+
+cdef inline bint read_scale(object scale, double *value):
+    cdef float v
+    if PyFloat_CheckExact(scale):
+        v = <float> PyFloat_AS_DOUBLE(scale)
+    elif type(scale) is float32_type:
+        cnp.PyArray_ScalarAsCtype(scale, &v)
+    else:
+        return False
+    value[0] = v
+    return 0 < v < INFINITY
+
+
+cdef inline bint read_zero_point(object zero_point, int32_t *value):
+    cdef int overflow = 0
+    cdef long long v
+    if PyLong_CheckExact(zero_point):
+        v = PyLong_AsLongLongAndOverflow(zero_point, &overflow)
+        value[0] = <int32_t> v
+        return overflow == 0 and v == value[0]
+    if type(zero_point) is int32_type:
+        cnp.PyArray_ScalarAsCtype(zero_point, value)
+        return True
+    return False
+
+
+cdef int[FQ_CODE_COUNT] array_type_of_code
+cdef dict code_of_name = {}
+
+cdef void list_code_types():
+    for code, (name, _, _) in enumerate(code_types()):
+        dtype = np.dtype(name)
+        array_type_of_code[<int> code] = dtype.num
+        code_of_name.update({name: code, dtype.type: code, dtype: code})
+
+list_code_types()
+
+
+cdef inline int code_of_array(object a):
+    """The code type of an array, or -1."""
+    cdef int code
+    if cnp.PyArray_CheckExact(a):
+        for code in range(FQ_CODE_COUNT):
+            if array_type_of_code[code] == cnp.PyArray_TYPE(<cnp.ndarray> a):
+                return code
+    return -1
+
+
+cdef inline int read_code(object dtype, object out):
+    """The code type that dtype names, or else that of out, or else int8; -1 for what is not plain."""
+    if dtype is None:
+        return FQ_i8 if out is None else code_of_array(out)
+    if type(dtype) is str or isinstance(dtype, (type, cnp.dtype)):
+        found = code_of_name.get(dtype)
+        return -1 if found is None else <int> found
+    return -1
+
+
+cdef inline bint is_float32(object dtype):
+    return dtype == "float32" if type(dtype) is str else dtype is float32_type or dtype is float32_dtype
+
+
+cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, int code):
+    """Scale, zero point and code type of a plain call, in float32, without an offset."""
+    if code < 0 or not read_scale(scale, &p.scale) or not read_zero_point(zero_point, &p.zero_point):
+        return False
+    p.offset = 0
+    p.real = FQ_f32
+    set_code_type(p, code)
+    p.far = fq_is_far(p.zero_point)
+    return True
+
+
+cdef inline bint may_write(object out, cnp.ndarray like, int type_number):
+    """out is a plain, writable array of that type with the shape of like; it may be like, but not share a part."""
+    if not (cnp.PyArray_CheckExact(out) and cnp.PyArray_TYPE(<cnp.ndarray> out) == type_number
+            and PyArray_ISCARRAY(<cnp.ndarray> out)):
+        return False
+    cdef int ndim = cnp.PyArray_NDIM(like)
+    if cnp.PyArray_NDIM(<cnp.ndarray> out) != ndim or memcmp(
+        cnp.PyArray_DIMS(<cnp.ndarray> out), cnp.PyArray_DIMS(like), ndim * sizeof(cnp.npy_intp)
+    ):
+        return False
+    cdef char *a = cnp.PyArray_BYTES(<cnp.ndarray> out)
+    cdef char *b = cnp.PyArray_BYTES(like)
+    return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b or b + cnp.PyArray_NBYTES(like) <= a
+            or a == b and type_number == cnp.PyArray_TYPE(like))
+
+
+cdef inline object new_like(cnp.ndarray a, int type_number):
+    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), type_number, 0)
+
+
+cdef object general():
+    """The module that takes the calls which are not plain; it imports this one, hence late."""
+    global _api, _ranges
+    if _api is None:
+        from fastquant import _api as api, _ranges as ranges
+        _api, _ranges = api, ranges
+    return _api
+
+
+# ---- the public functions ----
+
+include "_calls.pxi"
+
+
+# ---- rows: what _api calls ----
+
+def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offsets, int code,
+        ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner):
+    """Run "quantize", "dequantize" or "fake_quantize" over src seen as (outer, channels, inner).
+
+    All arrays C-contiguous, aligned and native; src and dst do not overlap, but for fake_quantize they may be one.
+    scales and offsets are of the real type (float32 or float64: that of the reals in src and dst), zero_points int32,
+    all of length `channels`. Nothing is checked here.
+    """
+    cdef fq_affine p
+    cdef cnp.ndarray reals = dst if kernel == "dequantize" else src
+    cdef int real = FQ_f32 if cnp.PyArray_TYPE(reals) == cnp.NPY_FLOAT32 else FQ_f64
+    cdef int op = {"quantize": FQ_quantize, "dequantize": FQ_dequantize, "fake_quantize": FQ_fake_quantize}[kernel]
+    cdef ptrdiff_t nbytes = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst)
+    cdef const char *a = cnp.PyArray_BYTES(src)
+    cdef char *b = cnp.PyArray_BYTES(dst)
+    cdef ptrdiff_t a_row = cnp.PyArray_ITEMSIZE(src), b_row = cnp.PyArray_ITEMSIZE(dst)
+    cdef const char *scale = cnp.PyArray_BYTES(<cnp.ndarray?> scales)
+    cdef const char *offset = cnp.PyArray_BYTES(<cnp.ndarray?> offsets)
+    cdef const int32_t *zero_point = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray?> zero_points)
+    cdef ptrdiff_t o, c
+    cdef fq_fpenv env
+    cdef fq_span span
+
+    p.real = real
+    set_code_type(&p, code)
+    p.stream = nbytes >= stream_from_bytes
+    p.far = False
+    for c in range(channels):
+        p.far |= fq_is_far(zero_point[c])
+    p.scales, p.offsets, p.zero_points = scale, offset, zero_point
+    columns = inner == 1 and channels > 1
+    if columns:
+        op = {FQ_quantize: FQ_quantize_columns, FQ_dequantize: FQ_dequantize_columns,
+              FQ_fake_quantize: FQ_fake_quantize_columns}[op]
+        inner = channels
+        channels = 1
+    a_row *= inner
+    b_row *= inner
+    with nogil:
+        env = fq_fpenv_enter()
+        span = table_for(&p)[0][op][real][code]
+        for o in range(outer):
+            for c in range(channels):
+                if real == FQ_f32:
+                    p.scale = (<const float *> scale)[c]
+                    p.offset = (<const float *> offset)[c]
+                else:
+                    p.scale = (<const double *> scale)[c]
+                    p.offset = (<const double *> offset)[c]
+                p.zero_point = zero_point[c]
+                span(a, b, inner, &p)
+                a += a_row
+                b += b_row
+        fq_fpenv_leave(env)
+
+
+def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner):
+    """Smallest and largest value of each channel of x, seen as (outer, channels, inner), into lo and hi.
+
+    All three arrays C-contiguous, aligned, native and of one real type; lo and hi of length `channels`; x not empty.
+    False if x holds NaN or infinity. -0 counts as +0, so that the result does not depend on the order of comparisons.
+    """
+    cdef fq_affine p
+    cdef fq_extent found
+    cdef int real = FQ_f32 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32 else FQ_f64
+    cdef cnp.ndarray poison = np.zeros_like(lo)
+    cdef const char *a = cnp.PyArray_BYTES(x)
+    cdef char *low = cnp.PyArray_BYTES(lo)
+    cdef char *high = cnp.PyArray_BYTES(hi)
+    cdef char *bad = cnp.PyArray_BYTES(poison)
+    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x), o, c
+    cdef bint columns = inner == 1 and channels > 1
+    cdef int op = FQ_minmax_columns if columns else FQ_minmax
+    cdef ptrdiff_t steps = 1 if columns else channels, run_length = channels if columns else inner
+    cdef fq_fpenv env
+    cdef fq_span span
+
+    lo.fill(INFINITY)
+    hi.fill(-INFINITY)
+    p.real = real
+    set_code_type(&p, 0)
+    p.far = p.stream = False
+    with nogil:
+        env = fq_fpenv_enter()
+        span = active_table[0][op][real][0]
+        for o in range(outer):
+            for c in range(steps):
+                found.lo = low + c * size
+                found.hi = high + c * size
+                found.poison = bad + c * size
+                span(a, &found, run_length, &p)
+                a += run_length * size
+        fq_fpenv_leave(env)
+    lo[lo == 0] = 0
+    hi[hi == 0] = 0
+    return bool((np.isfinite(lo) & np.isfinite(hi) & ~np.isnan(poison)).all())
+
+
+def qparams(lo, hi, int lowest, int highest, bint symmetric, bint include_zero):
+    """Scales (float32) and zero points (int32) of float64 arrays lo and hi (C-contiguous, one shape, finite, lo <= hi).
+
+    Third: the flat index of the first range that has no scale or no zero point and why, or None.
+    """
+    cdef fq_scheme scheme
+    cdef cnp.ndarray scales = np.empty((<object> lo).shape, np.float32)
+    cdef cnp.ndarray zero_points = np.empty((<object> lo).shape, np.int32)
+    cdef const double *low = <const double *> cnp.PyArray_DATA(<cnp.ndarray?> lo)
+    cdef const double *high = <const double *> cnp.PyArray_DATA(<cnp.ndarray?> hi)
+    cdef float *scale = <float *> cnp.PyArray_DATA(scales)
+    cdef int32_t *zero_point = <int32_t *> cnp.PyArray_DATA(zero_points)
+    cdef ptrdiff_t i, n = cnp.PyArray_SIZE(scales), failed = -1
+    cdef int status = FQ_RANGE_OK
+    cdef fq_fpenv env
+
+    scheme.lowest, scheme.highest = lowest, highest
+    scheme.symmetric, scheme.include_zero = symmetric, include_zero
+    with nogil:
+        env = fq_fpenv_enter()
+        for i in range(n):
+            status = fq_qparams(low[i], high[i], &scheme, &scale[i], &zero_point[i])
+            if status != FQ_RANGE_OK:
+                failed = i
+                break
+        fq_fpenv_leave(env)
+    if failed < 0:
+        return scales, zero_points, None
+    return scales, zero_points, (failed, "scale" if status == FQ_RANGE_TOO_WIDE else "zero point")

@@ -1,0 +1,156 @@
+"""What the commands tell the user: errors of one line, tables, progress, and what a quantization lost."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import fastquant as fq
+
+Array = np.ndarray[Any, Any]
+BLOCK = 1 << 16  # elements; the float64 temporaries of a block stay in cache
+
+
+class UserError(Exception):
+    """A failure that is told in one line, without a traceback."""
+
+
+class FileError(UserError):
+    def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
+        super().__init__(f"{os.fspath(path)}: {problem}")
+
+
+def missing_extra(extra: str) -> UserError:
+    return UserError(f'this command needs the extra: pip install "fastquant-kernels[{extra}]"')
+
+
+def printable(text: str, encoding: str | None = None) -> str:
+    """Text that is safe on a terminal: control, format and surrogate characters become escapes."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+
+
+@dataclass
+class Quality:
+    """What a quantization lost: sums of squares of the tensor and of its error, and the largest error."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    largest: float = 0.0
+
+    def add(self, other: Quality) -> None:
+        self.signal += other.signal
+        self.noise += other.noise
+        self.largest = max(self.largest, other.largest)
+
+    @property
+    def db(self) -> float:
+        """The signal to quantization noise ratio in dB, infinite where nothing was lost."""
+        if self.noise == 0:
+            return math.inf
+        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
+
+
+def measure(x: Array, q: Array, scale: Any, zero_point: Any, axis: int | None = None) -> Quality:
+    """Compare x with dequantize(q) in float64, block by block: no temporary of x's size."""
+    if axis is None:
+        shape = (1, 1, x.size)
+    else:
+        axis %= x.ndim
+        shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
+    x, q = x.reshape(shape), q.reshape(shape)
+    quality = Quality()
+    for a, b, c in _blocks(shape):
+        if axis is None:
+            back = fq.dequantize(q[a, b, c], scale, zero_point)
+        else:
+            back = fq.dequantize(q[a, b, c], scale[b], zero_point[b], axis=1)
+        block = x[a, b, c].astype(np.float64)
+        error = block - back
+        squares = float((block * block).sum()), float((error * error).sum())
+        quality.add(Quality(*squares, float(abs(error).max())))
+    return quality
+
+
+def _blocks(shape: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
+    """Cut three axes into blocks of at most BLOCK elements, the last axis whole if possible."""
+    inner = min(shape[2], BLOCK)
+    middle = min(shape[1], max(1, BLOCK // inner))
+    outer = min(shape[0], max(1, BLOCK // (inner * middle)))
+    for a in range(0, shape[0], outer):
+        for b in range(0, shape[1], middle):
+            for c in range(0, shape[2], inner):
+                yield slice(a, a + outer), slice(b, b + middle), slice(c, c + inner)
+
+
+def decibels(quality: Quality) -> str:
+    return "exact" if quality.db == math.inf else f"{quality.db:.2f}"
+
+
+def say(line: str) -> None:
+    """Print one line that may hold names from a file."""
+    print(printable(line, sys.stdout.encoding or "utf-8"))
+
+
+Printer = Callable[..., None]
+
+
+def table_printer() -> Printer:
+    """A function that prints a table: fitted to the terminal, or unwrapped and plain where there is none."""
+    try:
+        from rich import box
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+    except ImportError as error:
+        raise missing_extra("cli") from error
+
+    def show(columns: list[str], rows: list[list[str]], total: Sequence[str] = (), left: int = 2) -> None:
+        terminal = sys.stdout.isatty()
+        console = Console(
+            file=sys.stdout,
+            force_terminal=terminal,
+            color_system="auto" if terminal else None,
+            width=None if terminal else 1_000_000,
+        )
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        for at, column in enumerate(columns):
+            table.add_column(Text(column), justify="left" if at < left else "right", overflow="fold")
+        for row in [*rows, total] if total else rows:
+            if row is total:
+                table.add_section()
+            # Text, not str: a name from a file must not be read as markup.
+            table.add_row(*(Text(printable(cell, console.encoding)) for cell in row))
+        with console.capture() as captured:
+            console.print(table)
+        lines = captured.get().strip("\n").rstrip().split("\n")
+        sys.stdout.write("\n".join(line.rstrip() for line in lines) + "\n\n")
+
+    return show
+
+
+def complain(problem: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        print(f"fastquant: {printable(problem, sys.stderr.encoding or 'utf-8')}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress(total: int) -> Iterator[Callable[[int], object]]:
+    """A bar on stderr that counts bytes of the input; nothing when stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda count: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,84 @@
+/* The targets, what the CPU can run, and the merged span tables. */
+#include <string.h>
+
+#include "spans.h"
+#include "target.h"
+
+#define CODE_TYPE(id, name, type, lowest, highest) {name, lowest, highest, (int32_t)sizeof(type)},
+const fq_code_type fq_code_types[FQ_CODE_COUNT] = {FQ_CODES(CODE_TYPE)};
+
+#define OP_NAME(op) #op,
+const char *const fq_op_names[FQ_OP_COUNT] = {FQ_OPS(OP_NAME)};
+
+fq_span_table fq_portable_spans;
+
+static int runs_everywhere(void)
+{
+    return 1;
+}
+
+#if FQ_HAVE_AVX2
+#if defined(_MSC_VER)
+#include <intrin.h>
+static void cpuid(unsigned leaf, unsigned r[4]) { __cpuidex((int *)r, (int)leaf, 0); }
+static unsigned long long xcr0(void) { return _xgetbv(0); }
+#else
+#include <cpuid.h>
+static void cpuid(unsigned leaf, unsigned r[4])
+{
+    if (!__get_cpuid_count(leaf, 0, &r[0], &r[1], &r[2], &r[3]))
+        memset(r, 0, 4 * sizeof *r);
+}
+static unsigned long long xcr0(void)
+{
+    unsigned low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (unsigned long long)high << 32 | low;
+}
+#endif
+
+#define BIT(word, n) ((word) >> (n) & 1)
+
+/* The CPU has the instructions, and the operating system saves the wide registers (Intel SDM, volume 1, 14.3). */
+static int runs_avx2(void)
+{
+    unsigned features[4], more[4];
+    cpuid(1, features);
+    if (!(BIT(features[2], 27) && BIT(features[2], 28) && BIT(features[2], 12)))  /* OSXSAVE, AVX, FMA */
+        return 0;
+    if ((xcr0() & 6) != 6)
+        return 0;
+    cpuid(7, more);
+    return (int)BIT(more[1], 5);
+}
+
+extern const fq_span_table fq_avx2_spans;
+#endif
+
+static const fq_target targets[] = {
+    {"portable", runs_everywhere, &fq_portable_spans},
+#if FQ_HAVE_AVX2
+    {"avx2", runs_avx2, &fq_avx2_spans},
+#endif
+};
+
+#define TARGETS ((int)(sizeof targets / sizeof *targets))
+
+static fq_span_table merged[TARGETS];
+
+int fq_target_count(void) { return TARGETS; }
+const char *fq_target_name(int target) { return targets[target].name; }
+int fq_target_runs_here(int target) { return targets[target].runs_here(); }
+
+void fq_merge_tables(void)
+{
+    for (int t = 0; t < TARGETS; t++)
+        for (int op = 0; op < FQ_OP_COUNT; op++)
+            for (int real = 0; real < FQ_REAL_COUNT; real++)
+                for (int code = 0; code < FQ_CODE_COUNT; code++) {
+                    fq_span own = (*targets[t].spans)[op][real][code];
+                    merged[t][op][real][code] = own ? own : fq_portable_spans[op][real][code];
+                }
+}
+
+const fq_span_table *fq_target_table(int target) { return (const fq_span_table *)&merged[target]; }

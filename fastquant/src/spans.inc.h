@@ -1,0 +1,230 @@
+/* The span kernels of the lane targets, written once. A target_*.c opens its instruction set, includes its lanes_*.h
+ * and then this file.
+ *
+ * Everything works on blocks of four vectors, since that many vectors of int32 narrow to one vector of bytes. A run
+ * whose length is no multiple of a block ends (and, when streaming, begins) with a block in a small buffer: the same
+ * code, so the same result, and not one byte outside the run is read or written.
+ *
+ * What is constant during a run but changes the work (kernel, code type, way of dividing, streaming) is an argument of
+ * functions that are always inlined, with a constant at the call: each combination becomes a loop of its own. */
+
+#define BLOCK (4 * LANES)
+
+/* Quotients above this saturate whatever the zero point (|zero_point| <= FQ_NEAR), and up to it vi_nearest is exact. */
+#define HIGHEST_QUOTIENT 32768.0f
+
+typedef struct {
+    vf scale, offset, minus_offset;
+    vf recip, rest, limit;      /* the division: fq_divisor */
+    vf low, high;               /* the lowest and highest level */
+    vi zero_point;
+    v_narrower narrower;
+} lane_params;
+
+LANE lane_params lane_params_of(const fq_affine *p, const fq_divisor *d)
+{
+    lane_params c;
+    c.scale = vf_set(d->scale);
+    c.offset = vf_set((float)p->offset);
+    c.minus_offset = vf_set(-(float)p->offset);
+    c.recip = vf_set(d->recip);
+    c.rest = vf_set(d->rest);
+    c.limit = vf_set(d->how == FQ_DIVIDE ? HIGHEST_QUOTIENT : HIGHEST_QUOTIENT * d->scale);
+    c.low = vf_set((float)(p->lowest - p->zero_point));
+    c.high = vf_set((float)(p->highest - p->zero_point));
+    c.zero_point = vi_set(p->zero_point);
+    c.narrower = v_narrow_by(p->zero_point);
+    return c;
+}
+
+/* (x - offset) / scale, or a number that rounds to the same integer; NaN or very low for NaN and -inf, and at most
+ * HIGHEST_QUOTIENT. The two products would make a NaN of +inf (inf * recip - inf * |rest|), which is why x and not the
+ * quotient is limited there; a NaN made of -inf falls to the lowest code, where -inf belongs. */
+LANE vf lane_quotient(vf x, const lane_params *c, int how)
+{
+    x = vf_add(c->minus_offset, x);
+    if (how == FQ_DIVIDE)
+        return vf_at_most(c->limit, vf_div(x, c->scale));
+    x = vf_at_most(c->limit, x);
+    if (how == FQ_MULTIPLY)
+        return vf_mul(x, c->recip);
+    return vf_fma(x, c->recip, vf_mul(x, c->rest));
+}
+
+LANE void lane_store(float *p, vf v, int stream)
+{
+    if (stream)
+        vf_stream(p, v);
+    else
+        vf_store(p, v);
+}
+
+LANE void quantize_block(const float *x, uint8_t *q, const lane_params *c, int code, int how, int stream)
+{
+    vi level[4];
+    vb codes;
+    for (int k = 0; k < 4; k++)
+        level[k] = vi_nearest(lane_quotient(vf_load(x + k * LANES), c, how));
+    codes = code == FQ_u8 ? vb_narrow_u8(level[0], level[1], level[2], level[3], c->narrower)
+                          : vb_narrow_i8(level[0], level[1], level[2], level[3], c->narrower);
+    if (stream)
+        vb_stream(q, codes);
+    else
+        vb_store(q, codes);
+}
+
+LANE void dequantize_block(const uint8_t *q, float *x, const lane_params *c, int code, int stream)
+{
+    for (int k = 0; k < 4; k++) {
+        vi codes = code == FQ_u8 ? vi_widen_u8(q + k * LANES) : vi_widen_i8(q + k * LANES);
+        vf level = vf_from_vi(vi_sub(codes, c->zero_point));
+        lane_store(x + k * LANES, vf_add(vf_mul(level, c->scale), c->offset), stream);
+    }
+}
+
+/* Levels stay floats here. Rounding can leave -0, which an integer has not: adding +0 makes it +0. */
+LANE void fake_quantize_block(const float *x, float *y, const lane_params *c, int how, int stream)
+{
+    for (int k = 0; k < 4; k++) {
+        vf v = lane_quotient(vf_load(x + k * LANES), c, how);
+        vf level = vf_add(vf_nearest(vf_at_most(c->high, vf_at_least(c->low, v))), vf_set(0.0f));
+        lane_store(y + k * LANES, vf_add(vf_mul(level, c->scale), c->offset), stream);
+    }
+}
+
+/* ---- a run: head, blocks, tail ---- */
+
+LANE size_t in_bytes(int op) { return op == FQ_dequantize ? 1 : sizeof(float); }
+LANE size_t out_bytes(int op) { return op == FQ_quantize ? 1 : sizeof(float); }
+
+LANE void lane_block(int op, const void *in, void *out, const lane_params *c, int code, int how, int stream)
+{
+    if (op == FQ_quantize)
+        quantize_block(in, out, c, code, how, stream);
+    else if (op == FQ_dequantize)
+        dequantize_block(in, out, c, code, stream);
+    else
+        fake_quantize_block(in, out, c, how, stream);
+}
+
+LANE void lane_part(int op, const char *in, char *out, size_t n, const lane_params *c, int code, int how)
+{
+    float from[BLOCK] = {0}, to[BLOCK];
+    if (n == 0)
+        return;
+    memcpy(from, in, n * in_bytes(op));
+    lane_block(op, from, to, c, code, how, 0);
+    memcpy(out, to, n * out_bytes(op));
+}
+
+LANE void lane_run(int op, const char *in, char *out, size_t n, const lane_params *c, int code, int how, int stream)
+{
+    size_t i = 0;
+    if (stream) {
+        i = (size_t)(-(uintptr_t)out & (VECTOR_BYTES - 1)) / out_bytes(op);
+        i = i < n ? i : n;
+        lane_part(op, in, out, i, c, code, how);
+    }
+    for (; n - i >= BLOCK; i += BLOCK)
+        lane_block(op, in + i * in_bytes(op), out + i * out_bytes(op), c, code, how, stream);
+    lane_part(op, in + i * in_bytes(op), out + i * out_bytes(op), n - i, c, code, how);
+    if (stream)
+        v_stream_end();
+}
+
+LANE void lane_run_how(int op, const void *in, void *out, ptrdiff_t n, const fq_affine *p, int code, int how,
+                       const fq_divisor *d)
+{
+    lane_params c = lane_params_of(p, d);
+    if (p->stream)
+        lane_run(op, in, out, (size_t)n, &c, code, how, 1);
+    else
+        lane_run(op, in, out, (size_t)n, &c, code, how, 0);
+}
+
+LANE void lane_span(int op, const void *in, void *out, ptrdiff_t n, const fq_affine *p, int code)
+{
+    fq_divisor d = {(float)p->scale, 0.0f, 0.0f, FQ_DIVIDE};
+    if (op != FQ_dequantize)
+        d = fq_divisor_of((float)p->scale, p->lowest, p->highest, p->zero_point);
+    if (op != FQ_dequantize && d.how == FQ_TWO_PRODUCTS)
+        lane_run_how(op, in, out, n, p, code, FQ_TWO_PRODUCTS, &d);
+    else if (op != FQ_dequantize && d.how == FQ_MULTIPLY)
+        lane_run_how(op, in, out, n, p, code, FQ_MULTIPLY, &d);
+    else
+        lane_run_how(op, in, out, n, p, code, FQ_DIVIDE, &d);
+}
+
+/* ---- minmax ---- */
+
+typedef struct {
+    vf lo[4], hi[4], sum[4];
+} lane_extent;
+
+/* Independent chains hide the latency of min and max. NaN is found by a third, a sum: infinities show in lo and hi, so
+ * all that the sum has to tell is NaN, and a sum of finite numbers never becomes one (each chain is tested by itself:
+ * one that overflowed to +inf must not meet one that overflowed to -inf). */
+LANE void minmax_block(const float *x, lane_extent *e)
+{
+    for (int k = 0; k < 4; k++) {
+        vf v = vf_load(x + k * LANES);
+        e->lo[k] = vf_min(e->lo[k], v);
+        e->hi[k] = vf_max(e->hi[k], v);
+        e->sum[k] = vf_add(e->sum[k], v);
+    }
+}
+
+static void minmax_f32(const void *in, void *out, ptrdiff_t length, const fq_affine *p)
+{
+    const float *x = in;
+    const fq_extent *found = out;
+    float *lo = found->lo, *hi = found->hi, *poison = found->poison;
+    size_t i = 0, n = (size_t)length;
+    lane_extent e;
+    (void)p;
+    for (int k = 0; k < 4; k++) {
+        e.lo[k] = vf_set(*lo);
+        e.hi[k] = vf_set(*hi);
+        e.sum[k] = vf_set(0.0f);
+    }
+    for (; n - i >= BLOCK; i += BLOCK)
+        minmax_block(x + i, &e);
+    if (i < n) {
+        float last[BLOCK];
+        for (int k = 0; k < BLOCK; k++)
+            last[k] = x[i];
+        memcpy(last, x + i, (n - i) * sizeof *x);
+        minmax_block(last, &e);
+    }
+    for (int k = 0; k < 4; k++)
+        if (vf_any_nan(e.sum[k]))
+            *poison = (float)NAN;
+    *lo = vf_lowest_lane(vf_min(vf_min(e.lo[0], e.lo[1]), vf_min(e.lo[2], e.lo[3])));
+    *hi = vf_highest_lane(vf_max(vf_max(e.hi[0], e.hi[1]), vf_max(e.hi[2], e.hi[3])));
+}
+
+/* ---- the target's table ---- */
+
+static void fake_quantize_f32(const void *in, void *out, ptrdiff_t n, const fq_affine *p)
+{
+    lane_span(FQ_fake_quantize, in, out, n, p, 0);
+}
+
+#define DEFINE_SPANS(id, name, type, lowest, highest)                                            \
+    static void quantize_f32_##id(const void *in, void *out, ptrdiff_t n, const fq_affine *p)    \
+    {                                                                                            \
+        lane_span(FQ_quantize, in, out, n, p, FQ_##id);                                          \
+    }                                                                                            \
+    static void dequantize_f32_##id(const void *in, void *out, ptrdiff_t n, const fq_affine *p)  \
+    {                                                                                            \
+        lane_span(FQ_dequantize, in, out, n, p, FQ_##id);                                        \
+    }
+FQ_CODES(DEFINE_SPANS)
+
+#define LIST_SPANS(id, name, type, lowest, highest)               \
+    [FQ_quantize][FQ_f32][FQ_##id] = quantize_f32_##id,           \
+    [FQ_dequantize][FQ_f32][FQ_##id] = dequantize_f32_##id,       \
+    [FQ_fake_quantize][FQ_f32][FQ_##id] = fake_quantize_f32,      \
+    [FQ_minmax][FQ_f32][FQ_##id] = minmax_f32,
+
+const fq_span_table TARGET_SPANS = {FQ_CODES(LIST_SPANS)};

@@ -1,0 +1,32 @@
+/* Which targets this compiler can build for this architecture, and how a file opens one. */
+#ifndef FQ_TARGET_H
+#define FQ_TARGET_H
+
+#if (defined(__x86_64__) || defined(_M_X64)) && !defined(FQ_PORTABLE_ONLY)
+#define FQ_HAVE_AVX2 1
+#else
+#define FQ_HAVE_AVX2 0
+#endif
+
+/* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define LANE static __forceinline
+#else
+#define LANE static inline __attribute__((always_inline))
+#endif
+
+#define FQ_PRAGMA(text) _Pragma(#text)
+
+/* MSVC accepts every intrinsic without a switch. */
+#if defined(__clang__)
+#define FQ_OPEN_TARGET(features) FQ_PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define FQ_CLOSE_TARGET FQ_PRAGMA(clang attribute pop)
+#elif defined(__GNUC__)
+#define FQ_OPEN_TARGET(features) FQ_PRAGMA(GCC push_options) FQ_PRAGMA(GCC target(features))
+#define FQ_CLOSE_TARGET FQ_PRAGMA(GCC pop_options)
+#else
+#define FQ_OPEN_TARGET(features)
+#define FQ_CLOSE_TARGET
+#endif
+
+#endif
