@@ -3,8 +3,8 @@
 from importlib.metadata import version as _version
 
 from fastquant import cpu
-from fastquant._kernels import dequantize, fake_quantize, minmax, quantize, quantize_dynamic
-from fastquant._ranges import QParams, Quantized, Range, qparams
+from fastquant._kernels import dequantize, fake_quantize, minmax, qparams, quantize, quantize_dynamic
+from fastquant._results import QParams, Quantized, Range
 
 __version__ = _version("fastquant-kernels")
 

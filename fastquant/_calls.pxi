@@ -116,6 +116,22 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     return poison == 0 and lo[0] > -INFINITY and hi[0] < INFINITY and cnp.PyArray_SIZE(x) > 0
 
 
+cdef inline fq_scheme scheme_of(int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:
+    cdef fq_scheme scheme
+    scheme.lowest = fq_code_types[code].lowest + narrow_range
+    scheme.highest = fq_code_types[code].highest
+    scheme.symmetric = symmetric
+    scheme.include_zero = include_zero
+    return scheme
+
+
+cdef inline int find_params(double lo, double hi, fq_scheme scheme, float *scale, int32_t *zero_point) noexcept:
+    cdef fq_fpenv env = fq_fpenv_enter()
+    cdef int status = fq_qparams(lo, hi, &scheme, scale, zero_point)
+    fq_fpenv_leave(env)
+    return status
+
+
 def minmax(x, *, axis=None):
     """Smallest and largest value, in one pass.
 
@@ -128,10 +144,40 @@ def minmax(x, *, axis=None):
     Raises ValueError if x is empty or holds NaN or infinity, TypeError if it does not hold reals.
     """
     cdef float lo, hi
-    module = general()
     if axis is None and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
-        return _ranges.Range(float32_type(lo), float32_type(hi))
-    return module.minmax(x, axis)
+        return Range(float32_scalar(lo), float32_scalar(hi))
+    return general().minmax(x, axis)
+
+
+def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include_zero=True):
+    """Scale and zero point that map the reals from lo to hi onto the codes of dtype.
+
+    lo, hi: numbers, or arrays of one shape, finite, lo <= hi, in the units of the data. dtype: int8 or uint8.
+    Returns QParams(scale, zero_point): float32 and int32, scalars or arrays of the shape of lo and hi. Computed in
+    float64, each rounded once.
+
+    symmetric:   scale = max(|lo|, |hi|) / 127, zero_point = 0, or 128 for uint8.
+    asymmetric:  scale = (hi - lo) / (highest - lowest), zero_point = nearest(lowest - lo / scale), ties to even, as in
+                 the ONNX operator DynamicQuantizeLinear. With include_zero the range is first widened to hold 0, so that
+                 0 has a code of its own, and the zero point lies in the code type; without, it is any int32.
+    narrow_range leaves out the lowest code (-128, or 0 for uint8).
+
+    A range of zero has scale 1; a scale that would be subnormal in float32 is the smallest normal, 2**-126.
+
+    Raises ValueError for NaN, infinity, lo > hi, shapes that differ, a range too wide for a float32 scale, a zero point
+    beyond int32; TypeError for what is no real number.
+    """
+    cdef double low, high
+    cdef float scale
+    cdef int32_t zero_point
+    cdef int code
+    if dtype is not None and read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
+        code = read_code(dtype, None)
+        if code >= 0 and find_params(
+            low, high, scheme_of(code, symmetric, narrow_range, include_zero), &scale, &zero_point
+        ) == FQ_RANGE_OK:
+            return QParams(float32_scalar(scale), int32_scalar(zero_point))
+    return general().qparams(lo, hi, dtype, symmetric, narrow_range, include_zero)
 
 
 def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axis=None, out=None):
@@ -146,12 +192,9 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
     Raises TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
     cdef fq_affine p
-    cdef fq_scheme scheme
     cdef float lo, hi, scale
     cdef int code
     cdef cnp.ndarray a
-    cdef fq_fpenv env
-    module = general()
     if axis is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
         a = <cnp.ndarray> x
         code = read_code(dtype, None)
@@ -160,14 +203,10 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             p.real = FQ_f32
             p.far = False
             set_code_type(&p, code)
-            scheme.lowest, scheme.highest = p.lowest + bool(narrow_range), p.highest
-            scheme.symmetric, scheme.include_zero = bool(symmetric), True
-            # Two finite float32 have a float32 scale, and a zero point within the code type.
-            env = fq_fpenv_enter()
-            fq_qparams(lo, hi, &scheme, &scale, &p.zero_point)
-            fq_fpenv_leave(env)
+            # Two finite float32 always have a float32 scale, and with include_zero a zero point.
+            find_params(lo, hi, scheme_of(code, symmetric, narrow_range, True), &scale, &p.zero_point)
             p.scale = scale
             q = new_like(a, array_type_of_code[code]) if out is None else out
             run_plain(FQ_quantize, a, <cnp.ndarray> q, &p)
-            return _ranges.Quantized(q, float32_type(scale), int32_type(p.zero_point))
-    return module.quantize_dynamic(x, dtype, symmetric, narrow_range, axis, out)
+            return Quantized(q, float32_scalar(scale), int32_scalar(p.zero_point))
+    return general().quantize_dynamic(x, dtype, symmetric, narrow_range, axis, out)

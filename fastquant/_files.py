@@ -96,8 +96,10 @@ def _reading(path: Path, what: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (UserError, MemoryError):
+    except UserError:
         raise
+    except MemoryError as error:
+        raise FileError(path, what + "not enough memory to read it") from error
     except OSError as error:
         raise FileError(path, what + (error.strerror or str(error))) from error
     except Exception as error:
@@ -154,7 +156,8 @@ class Source:
     def read(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         """The whole tensor, C-ordered and in the machine's byte order."""
         assert tensor.dtype is not None
-        flat = np.empty(tensor.nbytes, np.uint8)
+        with _reading(self.path, f"tensor {tensor.name!r}: "):
+            flat = np.empty(tensor.nbytes, np.uint8)
         at = 0
         for piece in self.pieces(tensor):
             flat[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
@@ -396,14 +399,14 @@ def plan_sink(path: str | os.PathLike[str], tensors: list[Tensor], metadata: dic
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A new file that takes the place of `path` when the block ends well, and is removed when it does not."""
     target = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    if target.exists() and not target.is_file():
-        raise FileError(path, "exists and is not a regular file")
-    if not target.parent.is_dir():
-        raise FileError(path, "its directory does not exist")
     # Opened as any new file is, so that the umask and the directory's defaults decide its permissions
     # (tempfile would make it private); beside the target, so that the rename stays within one file system.
     temporary = target.with_name(f".fastquant-{secrets.token_hex(8)}.tmp")
     try:
+        if target.exists() and not target.is_file():
+            raise FileError(path, "exists and is not a regular file")
+        if not target.parent.is_dir():
+            raise FileError(path, "its directory does not exist")
         with open(temporary, "x+b") as file:
             yield file
             file.flush()

@@ -17,13 +17,19 @@ The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here
 cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.dict cimport PyDict_GetItemWithError
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.object cimport PyObject
+from cpython.type cimport PyType_Check
+from cpython.unicode cimport PyUnicode_CheckExact
 from libc.math cimport INFINITY
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int8_t, int32_t, uint8_t
 from libc.string cimport memcmp
 
 import numpy as np
+
+from fastquant._results import QParams, Quantized, Range
 
 cnp.import_array()
 
@@ -32,6 +38,17 @@ include "_portable.pxi"
 cdef extern from "numpy/arrayobject.h" nogil:
     bint PyArray_ISCARRAY(cnp.ndarray)
     bint PyArray_ISCARRAY_RO(cnp.ndarray)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype descr, object base)
+
+cdef extern from "numpy/arrayscalars.h" nogil:
+    ctypedef struct PyFloatScalarObject:
+        float obval
+    ctypedef struct PyDoubleScalarObject:
+        double obval
+    ctypedef struct PyIntScalarObject:
+        int obval
 
 cdef enum:
     # A release and its re-acquisition cost about as much as a tenth of the work on this many elements.
@@ -42,10 +59,11 @@ cdef int active_target
 cdef ptrdiff_t stream_from_bytes = 32 << 20
 
 cdef object float32_type = np.float32
-cdef object int32_type = np.int32
-cdef object float32_dtype = np.dtype(np.float32)
+cdef object float64_type = np.float64
+cdef object int32_type = np.intc  # of which PyIntScalarObject is the layout
+cdef cnp.dtype float32_dtype = np.dtype(np.float32)
+cdef cnp.dtype int32_dtype = np.dtype(np.intc)
 cdef object _api = None
-cdef object _ranges = None
 
 
 # ---- targets ----
@@ -142,16 +160,23 @@ cdef inline bint is_plain(object a, int type_number):
             and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
 
 
-cdef inline bint read_scale(object scale, double *value):
-    cdef float v
-    if PyFloat_CheckExact(scale):
-        v = <float> PyFloat_AS_DOUBLE(scale)
-    elif type(scale) is float32_type:
-        cnp.PyArray_ScalarAsCtype(scale, &v)
+cdef inline bint read_number(object number, double *value):
+    if PyFloat_CheckExact(number):
+        value[0] = PyFloat_AS_DOUBLE(number)
+    elif type(number) is float32_type:
+        value[0] = (<PyFloatScalarObject *> number).obval
+    elif type(number) is float64_type:
+        value[0] = (<PyDoubleScalarObject *> number).obval
     else:
         return False
-    value[0] = v
-    return 0 < v < INFINITY
+    return True
+
+
+cdef inline bint read_scale(object scale, double *value):
+    if not read_number(scale, value):
+        return False
+    value[0] = <float> value[0]
+    return 0 < value[0] < INFINITY
 
 
 cdef inline bint read_zero_point(object zero_point, int32_t *value):
@@ -162,7 +187,7 @@ cdef inline bint read_zero_point(object zero_point, int32_t *value):
         value[0] = <int32_t> v
         return overflow == 0 and v == value[0]
     if type(zero_point) is int32_type:
-        cnp.PyArray_ScalarAsCtype(zero_point, value)
+        value[0] = (<PyIntScalarObject *> zero_point).obval
         return True
     return False
 
@@ -193,10 +218,10 @@ cdef inline int read_code(object dtype, object out):
     """The code type that dtype names, or else that of out, or else int8; -1 for what is not plain."""
     if dtype is None:
         return FQ_i8 if out is None else code_of_array(out)
-    if type(dtype) is str or isinstance(dtype, (type, cnp.dtype)):
-        found = code_of_name.get(dtype)
-        return -1 if found is None else <int> found
-    return -1
+    if not (PyUnicode_CheckExact(dtype) or PyType_Check(dtype) or cnp.PyArray_DescrCheck(dtype)):
+        return -1
+    cdef PyObject *found = PyDict_GetItemWithError(code_of_name, dtype)
+    return -1 if found is NULL else <int> <object> found
 
 
 cdef inline bint is_float32(object dtype):
@@ -236,11 +261,19 @@ cdef inline object new_like(cnp.ndarray a, int type_number):
 
 cdef object general():
     """The module that takes the calls which are not plain; it imports this one, hence late."""
-    global _api, _ranges
+    global _api
     if _api is None:
-        from fastquant import _api as api, _ranges as ranges
-        _api, _ranges = api, ranges
+        from fastquant import _api as module
+        _api = module
     return _api
+
+
+cdef inline object float32_scalar(float v):
+    return PyArray_Scalar(&v, float32_dtype, None)
+
+
+cdef inline object int32_scalar(int v):
+    return PyArray_Scalar(&v, int32_dtype, None)
 
 
 # ---- the public functions ----
@@ -348,7 +381,7 @@ def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptr
     return bool((np.isfinite(lo) & np.isfinite(hi) & ~np.isnan(poison)).all())
 
 
-def qparams(lo, hi, int lowest, int highest, bint symmetric, bint include_zero):
+def qparams_of(lo, hi, int lowest, int highest, bint symmetric, bint include_zero):
     """Scales (float32) and zero points (int32) of float64 arrays lo and hi (C-contiguous, one shape, finite, lo <= hi).
 
     Third: the flat index of the first range that has no scale or no zero point and why, or None.

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastquant import _kernels
 from fastquant._arguments import Array, layout
 from fastquant._dtypes import CodeType, code_type
-
-
-class Range(NamedTuple):
-    """Smallest and largest value: scalars, or arrays with one element for each index of an axis."""
-
-    lo: Any
-    hi: Any
-
-
-class QParams(NamedTuple):
-    """Scale (float32) and zero point (int32): scalars, or arrays with one element for each index of an axis."""
-
-    scale: Any
-    zero_point: Any
-
-
-class Quantized(NamedTuple):
-    """Codes, with the scale and the zero point that they were made with."""
-
-    q: Any
-    scale: Any
-    zero_point: Any
+from fastquant._results import QParams, Range
 
 
 def extremes(a: Array, axis: int | None) -> Range:
@@ -49,7 +28,7 @@ def extremes(a: Array, axis: int | None) -> Range:
 def params_of(lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool) -> QParams:
     """Scales and zero points of float64 arrays."""
     lowest, highest = codes.lowest + bool(narrow_range), codes.highest
-    scale, zero_point, failed = _kernels.qparams(lo, hi, lowest, highest, bool(symmetric), bool(include_zero))
+    scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, bool(symmetric), bool(include_zero))
     if failed is not None:
         i, what = failed
         got = f"lo, hi: got {lo.flat[i]}, {hi.flat[i]}, expected a range"
@@ -69,32 +48,7 @@ def _bound(value: Any, argument: str) -> Array:
         raise TypeError(f"{argument}: got {value!r}, expected real numbers") from None
 
 
-def qparams(
-    lo: Any,
-    hi: Any,
-    dtype: Any = "int8",
-    *,
-    symmetric: bool = True,
-    narrow_range: bool = False,
-    include_zero: bool = True,
-) -> QParams:
-    """Scale and zero point that map the reals from lo to hi onto the codes of dtype.
-
-    lo, hi: numbers, or arrays of one shape, finite, lo <= hi, in the units of the data. dtype: int8 or uint8.
-    Returns QParams(scale, zero_point): float32 and int32, scalars or arrays of the shape of lo and hi. Computed in
-    float64, each rounded once.
-
-    symmetric:   scale = max(|lo|, |hi|) / 127, zero_point = 0, or 128 for uint8.
-    asymmetric:  scale = (hi - lo) / (highest - lowest), zero_point = nearest(lowest - lo / scale), ties to even, as in
-                 the ONNX operator DynamicQuantizeLinear. With include_zero the range is first widened to hold 0, so that
-                 0 has a code of its own, and the zero point lies in the code type; without, it is any int32.
-    narrow_range leaves out the lowest code (-128, or 0 for uint8).
-
-    A range of zero has scale 1; a scale that would be subnormal in float32 is the smallest normal, 2**-126.
-
-    Raises ValueError for NaN, infinity, lo > hi, shapes that differ, a range too wide for a float32 scale, a zero point
-    beyond int32; TypeError for what is no real number.
-    """
+def qparams(lo: Any, hi: Any, dtype: Any, symmetric: bool, narrow_range: bool, include_zero: bool) -> QParams:
     codes = code_type(dtype)
     a, b = _bound(lo, "lo"), _bound(hi, "hi")
     if a.shape != b.shape:

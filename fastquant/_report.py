@@ -15,6 +15,7 @@ import numpy as np
 import fastquant as fq
 
 Array = np.ndarray[Any, Any]
+_NAME_WIDTH = 16  # of the first column, at least
 BLOCK = 1 << 16  # elements; the float64 temporaries of a block stay in cache
 
 
@@ -114,16 +115,23 @@ def table_printer() -> Printer:
 
     def show(columns: list[str], rows: list[list[str]], total: Sequence[str] = (), left: int = 2) -> None:
         terminal = sys.stdout.isatty()
-        console = Console(
-            file=sys.stdout,
-            force_terminal=terminal,
-            color_system="auto" if terminal else None,
-            width=None if terminal else 1_000_000,
-        )
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+        console = Console(file=sys.stdout, force_terminal=terminal, color_system="auto" if terminal else None)
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
+        body = [*rows, total] if total else rows
+        widths = [max(len(row[at]) for row in [columns, *body]) + 2 for at in range(len(columns))]
+        if terminal and sum(widths) > console.width:
+            # Headings break at spaces and the first column folds; the numbers are never cut.
+            columns = [columns[0], *(column.replace(" ", "\n") for column in columns[1:])]
+            rest = [
+                [*column.split("\n"), *(row[at] for row in body)] for at, column in enumerate(columns) if at
+            ]
+            console.width = max(console.width, _NAME_WIDTH + sum(max(map(len, each)) + 2 for each in rest))
+        elif not terminal:
+            console.width = 1_000_000
         for at, column in enumerate(columns):
-            table.add_column(Text(column), justify="left" if at < left else "right", overflow="fold")
-        for row in [*rows, total] if total else rows:
+            justify: Any = "left" if at < left else "right"
+            table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=bool(at))
+        for row in body:
             if row is total:
                 table.add_section()
             # Text, not str: a name from a file must not be read as markup.

@@ -73,6 +73,9 @@ def _count_not_finite(x: Array) -> tuple[int, int]:
 # --- quantize ---------------------------------------------------------------------------------------------
 
 
+Result = tuple[Any, float, Quality]
+
+
 @dataclasses.dataclass
 class Job:
     """One tensor of the input: copied, or (with codes, scale and maybe zero point) quantized."""
@@ -114,20 +117,24 @@ def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Nam
     return outputs
 
 
-def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace) -> tuple[Any, float, Quality]:
-    """The codes with their parameters, the seconds that this took, and what was lost."""
+def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: Array) -> Result:
+    """The codes (in the given memory) with their parameters, the seconds that this took, and what was lost."""
     original = source.read(tensor)
     x = _narrowed(original)
+    out = codes[: x.size].reshape(x.shape)
     start = time.perf_counter()
     try:
-        result = fq.quantize_dynamic(x, args.dtype, symmetric=not args.asymmetric, axis=args.axis)
+        result = fq.quantize_dynamic(x, args.dtype, symmetric=not args.asymmetric, axis=args.axis, out=out)
     except ValueError as error:
         nan, inf = _count_not_finite(original)
-        what = f"{nan} NaN and {inf} infinite values" if nan or inf else str(error)
-        if original.dtype == np.float64 and not (nan or inf):
-            what = "values beyond the range of float32"
+        if nan or inf:
+            what = f"holds {nan} NaN and {inf} infinite values"
+        elif x is not original:
+            what = "holds values beyond the range of float32"
+        else:
+            what = f"cannot be quantized ({error})"
         hint = f"leave it out with --exclude {glob.escape(tensor.name)!r}"
-        raise FileError(source.path, f"tensor {tensor.name!r} holds {what}: {hint}") from error
+        raise FileError(source.path, f"tensor {tensor.name!r} {what}: {hint}") from error
     seconds = time.perf_counter() - start
     return result, seconds, measure(original, result.q, result.scale, result.zero_point, args.axis)
 
@@ -142,6 +149,10 @@ def quantize_command(args: argparse.Namespace) -> int:
         jobs = _plan(source, args)
         tensors = [t for job in jobs for t in (job.outputs or [job.tensor])]
         sink = plan_sink(args.out, tensors, source.metadata)
+        # One piece of memory for the codes of every tensor in turn, touched here, and a first call: else GB/s
+        # would show how fast the system hands out pages and loads modules.
+        codes = np.ones(max((job.outputs[0].nbytes for job in jobs if job.outputs), default=0), args.dtype)
+        fq.quantize_dynamic(np.ones((1, 1), np.float32), args.dtype, axis=None if args.axis is None else 0)
         with (
             replacing(args.out) as file,
             sink.start(file),
@@ -151,10 +162,9 @@ def quantize_command(args: argparse.Namespace) -> int:
                 if not job.outputs:
                     sink.copy(source, job.tensor)
                     continue
-                result, seconds, quality = _quantize(source, job.tensor, args)
+                result, seconds, quality = _quantize(source, job.tensor, args, codes)
                 for output, array in zip(job.outputs, result, strict=False):
                     sink.put_array(output, array)
-                del result  # or the codes would stay in memory beside the next tensor
                 sizes = job.tensor.nbytes, sum(output.nbytes for output in job.outputs)
                 rows.append(_row(job.tensor.name, job.tensor.shape, *sizes, quality, seconds))
                 total.add(quality)
@@ -166,11 +176,16 @@ def quantize_command(args: argparse.Namespace) -> int:
     how = f"{args.dtype}, {'asymmetric' if args.asymmetric else 'symmetric'}, "
     how += "one scale per tensor" if args.axis is None else f"one scale per index of axis {args.axis}"
     say(f"{len(rows)} of {len(jobs)} tensors quantized ({how}).")
-    say(f"{len(copied)} copied unchanged ({sum(t.nbytes for t in copied):,} bytes).")
+    if copied:
+        say(f"{len(copied)} copied unchanged ({sum(t.nbytes for t in copied):,} bytes).")
     if source.metadata and Path(args.out).suffix.lower() == ".npz":
         say(f"The metadata ({', '.join(source.metadata)}) is left out: .npz has no place for it.")
     sizes = os.path.getsize(args.file), os.path.getsize(args.out)
     say(f"{args.file}: {sizes[0]:,} bytes. {args.out}: {sizes[1]:,} bytes ({sizes[1] / sizes[0]:.1%}).")
+    if rows:
+        say(
+            "GB/s: bytes before, over the time to find their range and codes; reading and writing not counted."
+        )
     return 0
 
 
@@ -255,7 +270,9 @@ def inspect_command(args: argparse.Namespace) -> int:
         columns += ["NaN", "inf"]
         total += [str(sum(about[what] for about in found)) for what in ("nan", "inf")]
     show(columns, rows, total)
-    say("int8: one scale per tensor, for floating tensors of two dimensions or more; the rest stays.")
+    say(
+        "int8: one scale per tensor, for floating tensors of two dimensions or more; the rest counts as it is."
+    )
     if source.metadata:
         say("metadata: " + ", ".join(f"{key}={value}" for key, value in source.metadata.items()))
     return 0
@@ -344,7 +361,7 @@ def _stoppable() -> Iterator[None]:
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
             signum = getattr(signal, name, None)
             # A signal that is ignored from outside (nohup) stays ignored.
-            if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
+            if signum is not None and signal.getsignal(signum) not in (signal.SIG_IGN, None):
                 previous[signum] = signal.getsignal(signum)
     try:
         for signum in previous:

@@ -81,31 +81,33 @@ static inline double fq_real_f64(int32_t code, int32_t zero_point, double scale,
     return product + offset;
 }
 
-/* How a float32 division by a known scale is done, for levels between low and high.
+/* How lane bodies divide by a known float32 scale.
  *
- * With recip = 1/scale and rest = float32(1/double(scale) - recip), fma(x, recip, x * rest) rounds to the same integer
- * as x / scale for every significand of scale and every level below 512 in magnitude (Brisebarre, Muller and Raina,
- * "Accelerating correctly rounded floating-point division when the divisor is known in advance", 2004, has the idea;
- * tests/test_division.py repeats the check of all 2^23 significands). A scale that is a power of two has rest = 0 and
- * needs the first product alone. Where recip or rest would leave the normal range, or levels are larger: divide. */
-enum { FQ_DIVIDE, FQ_MULTIPLY, FQ_TWO_PRODUCTS };
+ * FQ_TWO_PRODUCTS: with recip = 1/scale and rest = float32(1/double(scale) - recip), fma(x, recip, x * rest) rounds to
+ * the same integer as x / scale, for every significand of scale and every level below 512 in magnitude. The idea is
+ * from Brisebarre, Muller and Raina, "Accelerating correctly rounded floating-point division when the divisor is known
+ * in advance" (2004); tests/test_division.py repeats the check of all 2^23 significands.
+ * FQ_ONE_PRODUCT: the scale is a power of two, so rest is 0 and x * recip is exact.
+ * FQ_GENERAL: subtract the offset and divide. For larger levels, where recip or rest would leave the normal range, and
+ * for offsets, which are rare. */
+enum { FQ_GENERAL, FQ_ONE_PRODUCT, FQ_TWO_PRODUCTS };
 
 #define FQ_TWO_PRODUCTS_LEVELS 512
 
 typedef struct fq_divisor {
-    float scale, recip, rest;
+    float recip, rest;
     int how;
 } fq_divisor;
 
-static inline fq_divisor fq_divisor_of(float scale, int32_t lowest, int32_t highest, int32_t zero_point)
+static inline fq_divisor fq_divisor_of(float scale, float offset, int32_t low, int32_t high)
 {
-    fq_divisor d = {scale, 0.0f, 0.0f, FQ_DIVIDE};
-    int levels_shown = lowest - zero_point > -FQ_TWO_PRODUCTS_LEVELS && highest - zero_point < FQ_TWO_PRODUCTS_LEVELS;
-    if (levels_shown && scale >= 0x1p-100f && scale <= 0x1p100f) {
+    fq_divisor d = {0.0f, 0.0f, FQ_GENERAL};
+    if (offset == 0.0f && low > -FQ_TWO_PRODUCTS_LEVELS && high < FQ_TWO_PRODUCTS_LEVELS
+        && scale >= 0x1p-100f && scale <= 0x1p100f) {
         double inverse = 1.0 / (double)scale;
         d.recip = (float)inverse;
         d.rest = (float)(inverse - (double)d.recip);
-        d.how = d.rest == 0.0f ? FQ_MULTIPLY : FQ_TWO_PRODUCTS;
+        d.how = d.rest == 0.0f ? FQ_ONE_PRODUCT : FQ_TWO_PRODUCTS;
     }
     return d;
 }
