@@ -26,7 +26,6 @@ from fastquant._dtypes import CodeType, code_type, real_dtype
 from fastquant._ranges import extremes, params_of, qparams
 from fastquant._results import Quantized, Range
 
-
 __all__ = ["dequantize", "fake_quantize", "minmax", "qparams", "quantize", "quantize_dynamic"]
 
 

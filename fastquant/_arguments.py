@@ -84,7 +84,7 @@ def layout(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
 def _parameter(value: Any, argument: str, expected: str, kinds: str, shape: tuple[int, ...], axis: int | None) -> Array:
     """A parameter with one value or, with an axis, one for each index of it."""
     a = _as_array(value, argument, expected)
-    if a.dtype.kind not in kinds and arithmetic_dtype(a.dtype) is None or a.dtype.kind == "b":
+    if (a.dtype.kind not in kinds and arithmetic_dtype(a.dtype) is None) or a.dtype.kind == "b":
         raise TypeError(f"{argument}: got {a.dtype}, expected {expected}")
     if a.ndim == 0:
         return a

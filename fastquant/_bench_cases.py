@@ -101,6 +101,14 @@ def _normals(size: int) -> Any:
     return np.random.default_rng(size).standard_normal(size, dtype=np.float32)
 
 
+def settle_allocator() -> None:
+    """Have glibc take temporaries of up to 32 MiB from its heap from the beginning, as it does in a process that has
+    freed one of that size (mallopt(3), M_MMAP_THRESHOLD). Otherwise peers that need temporaries pay for fresh pages
+    in the first cases and not in the later ones.
+    """
+    np.empty((32 << 20) - (64 << 10), np.uint8)
+
+
 def forget_inputs() -> None:
     """Let go of the inputs, which cases of one size share."""
     _normals.cache_clear()
@@ -169,12 +177,13 @@ class Contender:
 
 def forms(case: Case, peer: Peer) -> list[tuple[str, bool]]:
     """The statements that a peer has for a case: without a given output, with one, or both."""
-    if case.code and peer.codes is not None and case.code not in peer.codes:
+    if not peer.fits(case) or case.code and peer.codes is not None and case.code not in peer.codes:
         return []
     kernel, function = case.kernel.name, case.kernel.function
     for key in (f"{kernel} {case.code}", kernel, function if case.kernel.axis is None else ""):
         if key in peer.statements:
-            return [(s, given) for given, s in enumerate(peer.statements[key]) if s is not None]
+            plain, given = peer.statements[key]
+            return [(s, s is given) for s in (plain, given) if s is not None]
     return []
 
 
@@ -184,7 +193,7 @@ def contenders(case: Case, peers: Sequence[Peer], names: dict[str, Any]) -> list
     for peer in peers:
         if statements := forms(case, peer):
             own = names | peer.prepare(case, names)
-            found += [Contender(peer, statement, bool(given), own) for statement, given in statements]
+            found += [Contender(peer, statement, given, own) for statement, given in statements]
     return found
 
 

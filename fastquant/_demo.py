@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
     unknown = [word for word in words if word not in vocabulary]
     if unknown or not words:
         names = ", ".join(map(repr, unknown)) or "nothing"
-        raise UserError(f"--words: {names}: expected words that are single tokens there, like king or river")
+        raise UserError(f"--words: {names}: no single tokens of the vocabulary; expected words like king, river")
 
     kind = str(vectors.dtype)
     x = vectors.astype(np.float32)
@@ -107,23 +107,22 @@ def run(args: argparse.Namespace) -> int:
     say(f"{weights.name}: {shape} {kind}, one vector for each token, quantized from float32")
     show(["stored as", "bytes", "of the file's", "SQNR dB", "ms to quantize"], rows, left=1)
 
-    names = list(vocabulary)
+    known = list(vocabulary)
     words_only = list(vocabulary.values())
-    asked = np.array([names.index(word) for word in words])
+    asked = np.array([known.index(word) for word in words])
     found = [_neighbours(each[words_only], asked) for each in restored]
-    say(f"The {NEIGHBOURS} nearest of {len(names):,} whole words by cosine; * marks one that {kind} has not.")
+    say(f"The {NEIGHBOURS} nearest of {len(known):,} whole words by cosine; * marks one that {kind} has not.")
     for at, word in enumerate(words):
-        before = [names[i] for i in found[0][at]]
+        before = [known[i] for i in found[0][at]]
         columns = [before]
         agree = [""]
         for each in found[1:]:
-            columns.append([names[i] if names[i] in before else f"*{names[i]}" for i in each[at]])
+            columns.append([known[i] if known[i] in before else f"*{known[i]}" for i in each[at]])
             agree.append(f"{_agreement(found[0][at : at + 1], each[at : at + 1])} of {NEIGHBOURS} agree")
-        show(
-            [f"{word}: {kind}", *labels[1:]], [list(row) for row in zip(*columns, strict=True)], agree, left=3
-        )
+        lines = [list(line) for line in zip(*columns, strict=True)]
+        show([f"{word}: {kind}", *labels[1:]], lines, agree, left=3)
 
-    sample = np.linspace(0, len(names) - 1, SAMPLE).astype(int)
+    sample = np.linspace(0, len(known) - 1, SAMPLE).astype(int)
     found = [_neighbours(each[words_only], sample) for each in restored]
     for label, each in zip(labels[1:], found[1:], strict=True):
         same = _agreement(found[0], each) / found[0].size

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
+# cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True, autotestdict=False
 """The kernels' entry points, and the loops over rows between them and the spans.
 
 Who calls whom, for one array:

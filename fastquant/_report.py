@@ -115,17 +115,17 @@ def table_printer() -> Printer:
 
     def show(columns: list[str], rows: list[list[str]], total: Sequence[str] = (), left: int = 2) -> None:
         terminal = sys.stdout.isatty()
-        console = Console(file=sys.stdout, force_terminal=terminal, color_system="auto" if terminal else None)
+        console = Console(file=sys.stdout, force_terminal=terminal)
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
         body = [*rows, total] if total else rows
         widths = [max(len(row[at]) for row in [columns, *body]) + 2 for at in range(len(columns))]
         if terminal and sum(widths) > console.width:
             # Headings break at spaces and the first column folds; the numbers are never cut.
             columns = [columns[0], *(column.replace(" ", "\n") for column in columns[1:])]
-            rest = [
-                [*column.split("\n"), *(row[at] for row in body)] for at, column in enumerate(columns) if at
-            ]
-            console.width = max(console.width, _NAME_WIDTH + sum(max(map(len, each)) + 2 for each in rest))
+            needed = _NAME_WIDTH
+            for at, column in list(enumerate(columns))[1:]:
+                needed += max(map(len, [*column.split("\n"), *(row[at] for row in body)])) + 2
+            console.width = max(console.width, needed)
         elif not terminal:
             console.width = 1_000_000
         for at, column in enumerate(columns):

@@ -118,7 +118,7 @@ def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Nam
 
 
 def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: Array) -> Result:
-    """The codes (in the given memory) with their parameters, the seconds that this took, and what was lost."""
+    """The codes (in the given memory) and parameters, the seconds that they took, and what was lost."""
     original = source.read(tensor)
     x = _narrowed(original)
     out = codes[: x.size].reshape(x.shape)
@@ -183,9 +183,7 @@ def quantize_command(args: argparse.Namespace) -> int:
     sizes = os.path.getsize(args.file), os.path.getsize(args.out)
     say(f"{args.file}: {sizes[0]:,} bytes. {args.out}: {sizes[1]:,} bytes ({sizes[1] / sizes[0]:.1%}).")
     if rows:
-        say(
-            "GB/s: bytes before, over the time to find their range and codes; reading and writing not counted."
-        )
+        say("GB/s: bytes before, over the time to find their range and codes; no reading, no writing.")
     return 0
 
 
@@ -270,9 +268,7 @@ def inspect_command(args: argparse.Namespace) -> int:
         columns += ["NaN", "inf"]
         total += [str(sum(about[what] for about in found)) for what in ("nan", "inf")]
     show(columns, rows, total)
-    say(
-        "int8: one scale per tensor, for floating tensors of two dimensions or more; the rest counts as it is."
-    )
+    say("int8: one scale per tensor, for floating tensors of two dimensions or more; the rest as it is.")
     if source.metadata:
         say("metadata: " + ", ".join(f"{key}={value}" for key, value in source.metadata.items()))
     return 0

@@ -145,7 +145,7 @@ def test_types_that_numpy_has_not_are_copied(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_every_tensor_stays_aligned(tmp_path: Path) -> None:
-    """Codes of odd sizes stand before float32 in the input's order; readers that map the file need alignment."""
+    """Codes of odd sizes stand before float32 in the input's order, and readers that map need alignment."""
     tensors = {
         "a": np.ones((3, 3), np.float32),
         "b": np.arange(3, dtype=np.int64),

@@ -112,6 +112,7 @@ HOSTILE: dict[str, bytes | Callable[[], bytes]] = {
     "data-cut.npy": GOOD_NPY[:-1],
     "trailing.npy": GOOD_NPY + GOOD_NPY,
     "objects.npy": npy_bytes(np.array([{}, None]), allow_pickle=True),
+    "objects-that-fit.npy": npy_described(descr="'|O'", data=bytes(32)),
     "pickle.npy": b"\x80\x04]\x94.",
     "code.npy": npy_header("__import__('os').system('true')\n"),
     "nested.npy": npy_header("(" * 9000 + "\n"),

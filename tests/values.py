@@ -22,7 +22,7 @@ INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 # Where float32 quantization changes its way of dividing (2^-100, 2^100), where reciprocals leave the normal range,
 # the ends of the float32 range, and significands that are easy (powers of two) or hard (all ones, 1 + an ulp).
-SCALES: tuple[float, ...] = (
+_SCALES = (
     2.0**-149,  # the smallest subnormal
     3 * 2.0**-149,
     2.0**-127 * 1.25,  # a subnormal whose reciprocal is finite
@@ -52,6 +52,7 @@ SCALES: tuple[float, ...] = (
     2.0**126 * 1.5,
     FLT_MAX,
 )
+SCALES: tuple[float, ...] = tuple(float(np.float32(scale)) for scale in _SCALES)
 USUAL_SCALES: tuple[float, ...] = (float(np.float32(0.1)), 2.0**-7, 2.0**-101, 2.0**101)
 
 # Around each switch: two products (levels below 512), saturating int16 (2^14), float32 integers (2^22, 2^24).

@@ -87,5 +87,7 @@ LANE float vf_highest_lane(vf v)
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
+LANE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
 /* Streaming stores are weakly ordered: another thread may read the output once the call has returned. */
 LANE void v_stream_end(void) { _mm_sfence(); }

@@ -1,0 +1,28 @@
+"""No kernel touches a byte outside its buffers: see guarded.py, which this runs in processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs mmap and mprotect")
+
+SCRIPT = Path(__file__).with_name("guarded.py")
+
+
+def guarded(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("stores", ["cached", "streaming"])
+def test_nothing_outside_is_touched(target, stores):
+    result = guarded(target, stores)
+    assert result.returncode == 0, f"exit status {result.returncode}\n{result.stderr}"
+    assert int(result.stdout) > 10_000
+
+
+def test_guards_are_real():
+    assert guarded("touch").returncode < 0
