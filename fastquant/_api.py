@@ -39,12 +39,17 @@ def _run(
     axis: int | None,
 ) -> Array:
     """One kernel call, when all has been checked that can be."""
+    shape = src.shape
+    rows = layout(shape, axis)
     scale, zero_point, offset = parameters
-    zero_points = read_zero_point(zero_point, src.shape, axis)
-    scales = read_scale(scale, real, src.shape, axis)
-    offsets = read_offset(offset, zero_points, real, src.shape, axis)
+    zero_points = read_zero_point(zero_point, shape, axis, rows[1])
+    scales = read_scale(scale, real, shape, axis, rows[1])
+    offsets = read_offset(offset, zero_points, real, shape, axis, rows[1])
     if src.size:
-        rows = layout(src.shape, axis)
+        # out may be, or overlap, an array of parameters.
+        scales, zero_points, offsets = (
+            p.copy() if np.may_share_memory(p, target.array) else p for p in (scales, zero_points, offsets)
+        )
         _kernels.run(kernel, src, target.array, scales, zero_points, offsets, codes.row, *rows)
     return target.finish()
 

@@ -12,15 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from fastquant._dtypes import CODE_TYPES, REAL_TYPES, CodeType, arithmetic_dtype, code_type
+from fastquant import _kernels
+from fastquant._dtypes import CODE_TYPES, REAL_TYPES, CodeType, arithmetic_dtype, code_type, code_type_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _REALS = "an array of " + ", ".join(REAL_TYPES)
 _CODES = "an array of " + " or ".join(CODE_TYPES)
+_INT32 = np.dtype(np.int32)
 
 
 def _as_array(value: Any, argument: str, expected: str) -> Array:
+    if type(value) is np.ndarray:
+        return value
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -28,25 +32,27 @@ def _as_array(value: Any, argument: str, expected: str) -> Array:
 
 
 def _contiguous(a: Array, dtype: np.dtype[Any]) -> Array:
-    with np.errstate(over="ignore"):
-        return np.require(np.asarray(a), dtype, ["C_CONTIGUOUS", "ALIGNED"])
+    """a, if it is contiguous, aligned and of that type, or else a copy that is."""
+    flags = a.flags
+    if a.dtype == dtype and flags.c_contiguous and flags.aligned:
+        return a
+    with np.errstate(all="ignore"):
+        return a.astype(dtype, order="C")
 
 
 def real_input(x: Any, argument: str = "x") -> Array:
     """x as an array of reals, in the layout and type that it has. Lists of Python numbers are float64."""
     a = _as_array(x, argument, _REALS)
     if arithmetic_dtype(a.dtype) is not None:
-        return a
+        return np.asarray(a)
     # An array of integers is more likely to be codes than reals; Python numbers are numbers.
-    if a.dtype.kind in "iu" and not hasattr(x, "dtype"):
-        return a.astype(np.float64)
-    if a.size == 0 and not hasattr(x, "dtype"):
+    if not hasattr(x, "dtype") and (a.dtype.kind in "iu" or a.size == 0):
         return a.astype(np.float64)
     raise TypeError(f"{argument}: got an array of {a.dtype}, expected {_REALS}")
 
 
 def as_reals(a: Array) -> Array:
-    """An array of reals, contiguous and in the type that arithmetic runs in: a view where it is so already."""
+    """An array of reals, contiguous and in the type that arithmetic runs in; itself where it is so already."""
     dtype = arithmetic_dtype(a.dtype)
     assert dtype is not None
     return _contiguous(a, dtype)
@@ -55,10 +61,10 @@ def as_reals(a: Array) -> Array:
 def as_codes(q: Any, argument: str = "q") -> tuple[Array, CodeType]:
     """q as a contiguous array of codes, and their type."""
     a = _as_array(q, argument, _CODES)
-    name = a.dtype.newbyteorder("=").name
-    if name not in CODE_TYPES:
+    codes = code_type_of(a.dtype)
+    if codes is None:
         raise TypeError(f"{argument}: got an array of {a.dtype}, expected {_CODES}")
-    return _contiguous(a, CODE_TYPES[name].dtype), CODE_TYPES[name]
+    return _contiguous(np.asarray(a), codes.dtype), codes
 
 
 def check_axis(axis: Any, shape: tuple[int, ...]) -> int | None:
@@ -81,76 +87,77 @@ def layout(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
-def _parameter(value: Any, argument: str, expected: str, kinds: str, shape: tuple[int, ...], axis: int | None) -> Array:
-    """A parameter with one value or, with an axis, one for each index of it."""
-    a = _as_array(value, argument, expected)
-    if (a.dtype.kind not in kinds and arithmetic_dtype(a.dtype) is None) or a.dtype.kind == "b":
-        raise TypeError(f"{argument}: got {a.dtype}, expected {expected}")
-    if a.ndim == 0:
-        return a
+def _check_shape(a: Array, argument: str, shape: tuple[int, ...], axis: int | None) -> None:
+    """A parameter has one value or, with an axis, one for each index of it."""
+    if a.ndim == 0 or a.shape == (1 if axis is None else shape[axis],):
+        return
     if axis is None:
-        if a.shape == (1,):
-            return a
-        raise ValueError(
-            f"{argument}: got shape {a.shape}, expected one number; for one of each channel, give axis"
-        )
-    if a.shape != (shape[axis],):
-        raise ValueError(
-            f"{argument}: got shape {a.shape}, expected one number or shape ({shape[axis]},), the length of axis {axis}"
-        )
-    return a
+        raise ValueError(f"{argument}: got shape {a.shape}, expected one number; for one of each channel, give axis")
+    raise ValueError(
+        f"{argument}: got shape {a.shape}, expected one number or shape ({shape[axis]},), the length of axis {axis}"
+    )
 
 
-def _first(a: Array, wrong: Array) -> str:
-    """The first wrong value of a parameter, and where it is if there are several values."""
-    i = int(np.argmax(wrong))
+def _spread(a: Array, dtype: np.dtype[Any], channels: int) -> Array:
+    """A parameter as a contiguous array with a value for each channel."""
+    return np.full(channels, a, dtype) if a.ndim == 0 else _contiguous(a, dtype)
+
+
+def _at(a: Array, i: int) -> str:
+    """A parameter's value, and where it is if there are several."""
     return f"{a.flat[i]}" + (f" at index {i}" if a.ndim else "")
 
 
-def _per_channel(a: Array, dtype: np.dtype[Any], channels: int) -> Array:
-    if a.size != channels:
-        a = np.broadcast_to(a.reshape(-1)[:1], (channels,))
-    return _contiguous(a, dtype).reshape(channels)
+def _real_parameter(value: Any, argument: str, expected: str, shape: tuple[int, ...], axis: int | None) -> Array:
+    a = _as_array(value, argument, expected)
+    if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
+        raise TypeError(f"{argument}: got {a.dtype}, expected {expected}")
+    _check_shape(a, argument, shape, axis)
+    return a
 
 
-def read_scale(scale: Any, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None, argument: str = "scale") -> Array:
-    a = _parameter(scale, argument, "finite numbers > 0", "fiu", shape, axis)
+def read_scale(scale: Any, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None, channels: int) -> Array:
+    a = _real_parameter(scale, "scale", "finite numbers > 0", shape, axis)
     rounded = _contiguous(a, real)
-    wrong = ~((rounded > 0) & np.isfinite(rounded))
-    if wrong.any():
-        unlike = a if (a.astype(np.float64) > 0).all() and np.isfinite(a.astype(np.float64)).all() else None
-        how = f" in {real.name}" if unlike is not None else ""
-        raise ValueError(f"{argument}: got {_first(a, wrong)}, expected finite numbers > 0{how}")
-    return _per_channel(rounded.reshape(a.shape), real, layout(shape, axis)[1])
+    wrong = _kernels.first_not_scale(rounded)
+    if wrong >= 0:
+        value = float(a.flat[wrong])
+        how = f", as {real.name}" if 0 < value < math.inf else ""
+        raise ValueError(f"scale: got {_at(a, wrong)}, expected finite numbers > 0{how}")
+    return _spread(rounded, real, channels)
 
 
-def read_zero_point(zero_point: Any, shape: tuple[int, ...], axis: int | None, argument: str = "zero_point") -> Array:
+def read_zero_point(zero_point: Any, shape: tuple[int, ...], axis: int | None, channels: int) -> Array:
     expected = "int32 integers"
-    a = _as_array(zero_point, argument, expected)
+    if type(zero_point) is int and -(2**31) <= zero_point < 2**31:
+        return np.full(channels, zero_point, _INT32)
+    a = _as_array(zero_point, "zero_point", expected)
     if a.dtype.kind not in "iu":
         if a.dtype.kind == "O" and all(isinstance(v, int) for v in a.flat):
-            raise ValueError(f"{argument}: got integers beyond 64 bits, expected {expected}")
+            raise ValueError(f"zero_point: got integers beyond 64 bits, expected {expected}")
         hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
-        raise TypeError(f"{argument}: got {a.dtype}, expected {expected}{hint}")
-    a = _parameter(a, argument, expected, "iu", shape, axis)
-    wrong = (a < -(2**31)) | (a > 2**31 - 1)
-    if wrong.any():
-        raise ValueError(f"{argument}: got {_first(a, wrong)}, expected {expected}")
-    return _per_channel(a, np.dtype(np.int32), layout(shape, axis)[1])
+        raise TypeError(f"zero_point: got {a.dtype}, expected {expected}{hint}")
+    _check_shape(a, "zero_point", shape, axis)
+    if not np.can_cast(a.dtype, _INT32):
+        wrong = (a < -(2**31)) | (a > 2**31 - 1)
+        if wrong.any():
+            raise ValueError(f"zero_point: got {_at(a, int(np.argmax(wrong)))}, expected {expected}")
+    return _spread(a, _INT32, channels)
 
 
-def read_offset(offset: Any, zero_point: Array, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None) -> Array:
-    channels = layout(shape, axis)[1]
+def read_offset(
+    offset: Any, zero_points: Array, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None, channels: int
+) -> Array:
     if offset is None:
         return np.zeros(channels, real)
-    if zero_point.any():
+    if zero_points.any():
         raise ValueError("offset: got an offset and a zero_point other than 0, expected one of the two")
-    a = _parameter(offset, "offset", "finite numbers", "fiu", shape, axis)
+    a = _real_parameter(offset, "offset", "finite numbers", shape, axis)
     rounded = _contiguous(a, real)
     wrong = ~np.isfinite(rounded)
     if wrong.any():
-        raise ValueError(f"offset: got {_first(a, wrong)}, expected finite numbers in {real.name}")
-    return _per_channel(rounded.reshape(a.shape), real, channels)
+        raise ValueError(f"offset: got {_at(a, int(np.argmax(wrong)))}, expected finite numbers, as {real.name}")
+    return _spread(rounded, real, channels)
 
 
 def choose_code_type(dtype: Any, zero_point: Any, out: Any) -> CodeType:
@@ -163,9 +170,7 @@ def choose_code_type(dtype: Any, zero_point: Any, out: Any) -> CodeType:
     own = getattr(zero_point, "dtype", None)
     if isinstance(own, np.dtype) and own.kind in "iu" and own.itemsize < 4:
         return code_type(own, "zero_point")
-    if isinstance(out, np.ndarray) and out.dtype.name in CODE_TYPES:
-        return CODE_TYPES[out.dtype.name]
-    return CODE_TYPES["int8"]
+    return (code_type_of(out.dtype) if isinstance(out, np.ndarray) else None) or CODE_TYPES["int8"]
 
 
 class Output:
@@ -189,7 +194,7 @@ class Output:
 
     def finish(self) -> Array:
         if not self._direct:
-            with np.errstate(over="ignore"):
+            with np.errstate(all="ignore"):
                 np.copyto(self.out, self.array, casting="unsafe")
         return self.out
 

@@ -1,7 +1,7 @@
 """`fastquant bench`: every kernel against its peers, in one run, as tables and as JSON.
 
-What is measured is in _bench_cases.py, whom it is compared with in _bench_peers.py; bench/ measures the same with
-pytest-benchmark.
+What is measured is in _bench_cases.py, whom it is compared with in _bench_peers.py; bench/ measures the same
+with pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ EVEN = 1.03  # times that differ by less are called even
 HOW_TO_READ = """\
 call, ns/element, GB/s: fastquant's best sample; GB/s counts the input and the output once.
 spread: median sample / best sample.
-/copy: fastquant's time / that of np.copyto moving as many bytes in all, half of them read and half written. It
-stands in for a bare loop with the same bytes in and out, whose halves are unequal. From 256 KiB on.
+/copy: fastquant's time / that of np.copyto moving as many bytes in all, half of them read, half written:
+it stands in for a bare loop with the same bytes in and out, whose halves are unequal. From 256 KiB on.
 /division: time / that of the same call where the kernel has to divide.
 /plain: time / that of quantize with one scale for all.
 vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more.
-Everything runs on one thread. ONNX Runtime is called by session.run, or by run_with_iobinding for out=; no other
-peer writes to memory it is given, so that the one call they have stands in both rows."""
+Everything runs on one thread. ONNX Runtime is called by session.run, or by run_with_iobinding for out=; no
+other peer writes to memory it is given, so that the one call they have stands in both rows."""
 
 
 # ---- options ----
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     seconds = "time for each case; a large one takes more [%(default)s]"
     rounds = "rounds for each case at least [%(default)s]"
-    parser.add_argument("--seconds", type=_seconds, default=0.5, metavar="S", help=seconds)
+    parser.add_argument("--seconds", type=_seconds, default=0.4, metavar="S", help=seconds)
     parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help=rounds)
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE as well")
 
@@ -145,8 +145,8 @@ def _header(about: dict[str, Any], skipped: Sequence[str]) -> list[str]:
     versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
     return [
         f"CPU: {about['cpu']}, {about['cores']} cores; caches of one: {caches}",
-        f"target: {about['target']} (of {', '.join(about['targets'])}); {about['system']}, Python {about['python']}",
-        f"versions: {versions}",
+        f"target: {about['target']} (of {', '.join(about['targets'])}); {about['system']}",
+        f"versions: Python {about['python']}, {versions}",
         *(f"left out: {line}" for line in skipped),
     ]
 
@@ -171,7 +171,7 @@ def _find(entries: Sequence[Contender], peer: Peer, gives_out: bool) -> Contende
 def _ratios(entries: Sequence[Contender], ours: Contender) -> dict[str, dict[str, float]]:
     """fastquant's time over that of its own measures, and the peers' times over fastquant's."""
     time_over, speed_over = {}, {}
-    # The measures of our own allocate nothing, so they stand beside the form of the call that does not either.
+    # The measures of our own allocate nothing: they stand beside the form of the call that does not either.
     best_form = ours.gives_out or not any(e.gives_out for e in entries if e.peer is FASTQUANT)
     for peer in OWN[1:] if best_form else ():
         if entry := _find(entries, peer, True):
@@ -231,11 +231,11 @@ def _significant(value: float) -> str:
 
 def _against(ratio: float) -> str:
     word = "win" if ratio >= EVEN else "LOSS" if ratio <= 1 / EVEN else "even"
-    return f"{_significant(ratio)} {word}"
+    return f"{ratio:.{2 if ratio < 9.995 else 1 if ratio < 99.95 else 0}f} {word}"
 
 
 def _table(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    ours = [(record, row) for record in records for row in record["contenders"] if row["peer"] == FASTQUANT.name]
+    ours = [(record, row) for record in records for row in record["contenders"] if "time_over" in row]
     own = [peer.name for peer in OWN if any(peer.name in row["time_over"] for _, row in ours)]
     peers = [peer.name for peer in PEERS if any(peer.name in row["speed_over"] for _, row in ours)]
     columns = ["codes", "elements", "out=", "call", "ns/element", "GB/s", "spread"]
@@ -255,7 +255,7 @@ def _table(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]
 def _plain_table(columns: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
     lines = [columns, ["-" * width for width in widths], *rows]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join("  ".join(map(str.rjust, line, widths)) for line in lines)
 
 
 def _rich_table(columns: list[str], rows: list[list[str]]) -> str:
@@ -265,17 +265,19 @@ def _rich_table(columns: list[str], rows: list[list[str]]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(Text(column.replace(" ", "\n")), justify="right", no_wrap=True, vertical="bottom")
+        heading = column.replace(" ", "\n").replace("ns/", "ns/\n")
+        table.add_column(Text(heading), justify="right", no_wrap=True)
+    styles = {"win": "green", "LOSS": "bold red"}
     for row in rows:
-        styles = ("bold red" if cell.endswith("LOSS") else "green" if cell.endswith("win") else "" for cell in row)
-        table.add_row(*(Text(cell, style) for cell, style in zip(row, styles, strict=True)))
+        table.add_row(*(Text(cell, styles.get(cell.split(" ")[-1], "")) for cell in row))
     console = Console(file=io.StringIO(), force_terminal=True)
-    console.width = max(console.width, console.measure(table).maximum)  # numbers are never cut
+    unlimited = console.options.update(max_width=1000)
+    console.width = console.measure(table, options=unlimited).maximum  # numbers are never cut
     with console.capture() as captured:
         console.print(table)
-    return captured.get().strip("\n")
+    return captured.get().strip("\n").rstrip()
 
 
 def _render(columns: list[str], rows: list[list[str]]) -> str:
@@ -300,8 +302,8 @@ def _wrong(records: Sequence[dict[str, Any]]) -> list[str]:
     """Where fastquant is not what the specification says, or not the same in both forms."""
     ours = {FASTQUANT.name, DIVISION.name, REFERENCE.name}
     return [
-        f"WRONG: {record['kernel']} {record['code'] or ''} {record['elements']}: {row['differing']} values of "
-        f"{row['name']!r} are not those of fastquant"
+        f"WRONG: {record['kernel']} {record['code'] or ''} {record['elements']}: "
+        f"{row['differing']} values of {row['name']!r} are not those of fastquant"
         for record in records
         for row in record["contenders"]
         if row["peer"] in ours and row["differing"]
@@ -318,7 +320,7 @@ def _progress(text: str) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, print a table for each kernel as it is done, and write the figures to args.json. 1: a wrong result."""
+    """Measure, and print a table for each kernel as it is done. Returns 1 if a result is wrong."""
     kernels = list(dict.fromkeys(args.kernel or KERNELS))
     sizes = sorted(set(args.size or SIZES))
     wrong: list[str] = []
@@ -337,7 +339,16 @@ def run(args: argparse.Namespace) -> int:
                 _progress(f"{name} {case.code} {case.size:,} elements")
                 records.append(_record(case, measure_case(case, peers, args.seconds, args.repeat)))
             _progress("")
-            print(f"\n{KERNELS[name].title}\n\n{_render(*_table(records))}\n\n{_agreement(records)}", flush=True)
+            print(
+                "",
+                KERNELS[name].title,
+                "",
+                _render(*_table(records)),
+                "",
+                _agreement(records),
+                sep="\n",
+                flush=True,
+            )
             wrong += _wrong(records)
             everything += records
         if file is not None:

@@ -1,8 +1,8 @@
 """Whom the benchmarks compare: fastquant, its specification, what NumPy users write, torch and ONNX Runtime.
 
-Each peer is a table of statements. A key is the name of a kernel, with a code type behind it where that matters; a
-value is the statement that makes a new array and the one that writes to memory it is given, None for what a peer does
-not have. Every peer runs on one thread.
+Each peer is a table of statements. A key is the name of a kernel, with a code type behind it where that
+matters; a value is the statement that makes a new array and the one that writes to memory it is given, None
+for what a peer does not have. Every peer runs on one thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 import fastquant as fq
 from fastquant import _bench_onnx
-from fastquant._bench_cases import KERNELS, Case
+from fastquant._bench_cases import KERNELS, Case, aligned
 
 Names = dict[str, Any]
 Statements = dict[str, tuple[str | None, str | None]]
@@ -39,7 +39,7 @@ class Peer:
     name: str
     statements: Statements
     prepare: Callable[[Case, Names], Names] = _nothing  # names of its own, once for each case
-    arrays: Callable[[Any, Names], Iterable[Any]] = _value  # a statement's value as NumPy arrays, to be compared
+    arrays: Callable[[Any, Names], Iterable[Any]] = _value  # a statement's value as NumPy arrays
     codes: tuple[str, ...] | None = None  # code types that it has, None for all
     module: str = ""  # what must be installed
     load: Callable[[], Any] = lambda: None
@@ -81,8 +81,9 @@ FASTQUANT = Peer(
 
 
 def _copy_names(case: Case, names: Names) -> Names:
-    half = case.nbytes // 2
-    return {"source": np.ones(half, np.uint8), "sink": np.ones(half, np.uint8)}
+    source, sink = (aligned((case.nbytes // 2,), np.uint8) for _ in range(2))
+    source.fill(1)  # memory never written to is one page of zeros over and over
+    return {"source": source, "sink": sink}
 
 
 COPY = Peer(
@@ -96,9 +97,9 @@ COPY = Peer(
 
 
 def _division_names(case: Case, names: Names) -> Names:
-    # For scales beyond 2**100 the kernels divide (numerics.h). The quotients are those of x and scale, so the codes
-    # are, too.
-    return {"far_x": np.ldexp(names["x"], 110), "far_scale": float(np.ldexp(names["scale"], 110))}
+    # For scales beyond 2**100 the kernels divide (numerics.h). The quotients and so the codes stay the same.
+    far_x = np.ldexp(names["x"], 110, out=aligned(case.shape, np.float32))
+    return {"far_x": far_x, "far_scale": float(np.ldexp(names["scale"], 110))}
 
 
 DIVISION = Peer(
@@ -240,7 +241,10 @@ TORCH = Peer(
     {
         "quantize": ("torch.quantize_per_tensor(t, scale, zero_point, qtype)", None),
         "dequantize": ("torch.dequantize(qt)", None),
-        "fake_quantize": ("torch.fake_quantize_per_tensor_affine(t, scale, zero_point, lowest, highest)", None),
+        "fake_quantize": (
+            "torch.fake_quantize_per_tensor_affine(t, scale, zero_point, lowest, highest)",
+            None,
+        ),
         "minmax": ("torch.aminmax(t)", None),
         "quantize_dynamic uint8": ("torch.quantize_per_tensor_dynamic(t, qtype, False)", None),
         "quantize_axis_0": ("torch.quantize_per_channel(t, scales, zero_points, 0, qtype)", None),
@@ -253,13 +257,15 @@ TORCH = Peer(
     _torch,
 )
 
+_PER_CHANNEL = "ops.quantize_per_channel(t, scales, zero_points, {axis}, lowest, highest, dtype)"
+
 TORCH_DECOMPOSED = Peer(
     "torch pt2e",
     {
         "quantize": ("ops.quantize_per_tensor(t, scale, zero_point, lowest, highest, dtype)", None),
         "dequantize": ("ops.dequantize_per_tensor(codes, scale, zero_point, lowest, highest, dtype)", None),
-        "quantize_axis_0": ("ops.quantize_per_channel(t, scales, zero_points, 0, lowest, highest, dtype)", None),
-        "quantize_axis_last": ("ops.quantize_per_channel(t, scales, zero_points, 1, lowest, highest, dtype)", None),
+        "quantize_axis_0": (_PER_CHANNEL.format(axis=0), None),
+        "quantize_axis_last": (_PER_CHANNEL.format(axis=1), None),
     },
     _decomposed_names,
     _torch_arrays,
@@ -285,8 +291,7 @@ def _ort_names(case: Case, names: Names) -> Names:
     else:
         parameters["scale"] = np.asarray(names["scale"], np.float32)
         parameters["zero_point"] = np.asarray(names["zero_point"], case.code)
-    types = [result.dtype for result in results]
-    model = _bench_onnx.encode(_ORT_OPERATORS[function], x.dtype, types, parameters, case.kernel.axis)
+    model = _bench_onnx.encode(_ORT_OPERATORS[function], x, results, parameters, case.kernel.axis)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -350,7 +355,7 @@ def version_of(module: str) -> str | None:
 
 @contextmanager
 def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
-    """Peers ready for use on one thread, and a line for each that is not; without `libraries` those in NumPy only."""
+    """Peers ready to run, on one thread, and a line for each that is not. False: only those in NumPy."""
     found: list[Peer] = []
     skipped = []
     threads = None
@@ -367,7 +372,9 @@ def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
                 found.append(peer)
             except Exception as error:  # whatever a broken installation raises
                 missing = isinstance(error, ModuleNotFoundError) and error.name == peer.module
-                skipped.append(f"{peer.name}: " + ("not installed" if missing else f"does not load ({error})"))
+                skipped.append(
+                    f"{peer.name}: " + ("not installed" if missing else f"does not load ({error})")
+                )
     if libraries:
         skipped += [f"{name}: {reason}" for name, reason in NOT_COMPARABLE.items()]
     if any(peer.module == "torch" for peer in found):

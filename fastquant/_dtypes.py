@@ -49,6 +49,8 @@ def _name_of(dtype: Any, argument: str, expected: str) -> str:
 
 def code_type(dtype: Any, argument: str = "dtype") -> CodeType:
     """The code type that `dtype` (a name, a NumPy or ml_dtypes type, a dtype) stands for."""
+    if isinstance(dtype, str) and dtype in CODE_TYPES:
+        return CODE_TYPES[dtype]
     expected = "one of " + ", ".join(CODE_TYPES)
     if dtype is None:
         raise TypeError(f"{argument}: got None, expected {expected}")
@@ -69,6 +71,15 @@ def real_dtype(dtype: Any, argument: str = "dtype") -> np.dtype[Any]:
     return _REAL_DTYPES[name]
 
 
+_ARITHMETIC = {_REAL_DTYPES[name]: dtype for name, dtype in REAL_TYPES.items()}
+_CODES = {codes.dtype: codes for codes in CODE_TYPES.values()}
+
+
 def arithmetic_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
-    """The dtype that arithmetic on reals of this dtype runs in, or None if it is no real type."""
-    return REAL_TYPES.get(dtype.newbyteorder("=").name)
+    """The dtype that arithmetic on reals of this dtype, in any byte order, runs in; None if it is no real type."""
+    return _ARITHMETIC.get(dtype if dtype.isnative else dtype.newbyteorder("="))
+
+
+def code_type_of(dtype: np.dtype[Any]) -> CodeType | None:
+    """The code type of arrays of this dtype, or None."""
+    return _CODES.get(dtype)

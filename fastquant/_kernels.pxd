@@ -56,6 +56,10 @@ cdef extern from "src/numerics.h" nogil:
     float fq_real_f32(int32_t code, int32_t zero_point, float scale, float offset)
     float fq_real_f32_far(int32_t code, int32_t zero_point, float scale, float offset)
     double fq_real_f64(int32_t code, int32_t zero_point, double scale, double offset)
+    float fq_lower_f32(float low, float v)
+    float fq_higher_f32(float high, float v)
+    double fq_lower_f64(double low, double v)
+    double fq_higher_f64(double high, double v)
     int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
 
 cdef extern from "src/fpenv.h" nogil:

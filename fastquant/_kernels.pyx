@@ -294,7 +294,7 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offse
     cdef fq_affine p
     cdef cnp.ndarray reals = dst if kernel == "dequantize" else src
     cdef int real = FQ_f32 if cnp.PyArray_TYPE(reals) == cnp.NPY_FLOAT32 else FQ_f64
-    cdef int op = {"quantize": FQ_quantize, "dequantize": FQ_dequantize, "fake_quantize": FQ_fake_quantize}[kernel]
+    cdef int op = FQ_quantize if kernel == "quantize" else FQ_dequantize if kernel == "dequantize" else FQ_fake_quantize
     cdef ptrdiff_t nbytes = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst)
     cdef const char *a = cnp.PyArray_BYTES(src)
     cdef char *b = cnp.PyArray_BYTES(dst)
@@ -313,10 +313,8 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offse
     for c in range(channels):
         p.far |= fq_is_far(zero_point[c])
     p.scales, p.offsets, p.zero_points = scale, offset, zero_point
-    columns = inner == 1 and channels > 1
-    if columns:
-        op = {FQ_quantize: FQ_quantize_columns, FQ_dequantize: FQ_dequantize_columns,
-              FQ_fake_quantize: FQ_fake_quantize_columns}[op]
+    if inner == 1 and channels > 1:
+        op += FQ_quantize_columns - FQ_quantize
         inner = channels
         channels = 1
     a_row *= inner
@@ -379,6 +377,19 @@ def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptr
     lo[lo == 0] = 0
     hi[hi == 0] = 0
     return bool((np.isfinite(lo) & np.isfinite(hi) & ~np.isnan(poison)).all())
+
+
+def first_not_scale(cnp.ndarray scales):
+    """Flat index of the first element that is not finite and > 0, or -1. Contiguous float32 or float64."""
+    cdef ptrdiff_t i, n = cnp.PyArray_SIZE(scales)
+    cdef const void *a = cnp.PyArray_DATA(scales)
+    cdef bint single = cnp.PyArray_TYPE(scales) == cnp.NPY_FLOAT32
+    cdef double v
+    for i in range(n):
+        v = (<const float *> a)[i] if single else (<const double *> a)[i]
+        if not 0 < v < INFINITY:
+            return i
+    return -1
 
 
 def qparams_of(lo, hi, int lowest, int highest, bint symmetric, bint include_zero):

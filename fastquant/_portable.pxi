@@ -12,7 +12,7 @@
 
 cdef enum:
     CHUNK = 256
-    CHAINS = 16  # independent minima: enough for two vectors of the widest baseline to be in flight
+    CHAINS = 32  # independent minima and maxima
 
 ctypedef fused real_t:
     float
@@ -164,39 +164,41 @@ cdef inline void chunks(int op, const void *src, void *dst, ptrdiff_t n, const f
 
 # ---- ranges: NaN is found by a sum, as spans.inc.h explains ----
 
-cdef inline void extent_of(const real_t *x, ptrdiff_t n, real_t *lo, real_t *hi, real_t *poison) noexcept nogil:
-    cdef real_t low[CHAINS]
-    cdef real_t high[CHAINS]
-    cdef real_t total[CHAINS]
-    cdef ptrdiff_t i = 0
-    cdef int j
-    for j in range(CHAINS):
-        low[j] = lo[0]
-        high[j] = hi[0]
-        total[j] = 0
-    while i <= n - CHAINS:
-        for j in range(CHAINS):
-            low[j] = x[i + j] if x[i + j] < low[j] else low[j]
-            high[j] = x[i + j] if x[i + j] > high[j] else high[j]
-            total[j] += x[i + j]
-        i += CHAINS
-    for j in range(<int> (n - i)):
-        low[j] = x[i + j] if x[i + j] < low[j] else low[j]
-        high[j] = x[i + j] if x[i + j] > high[j] else high[j]
-        total[j] += x[i + j]
-    for j in range(CHAINS):
-        lo[0] = low[j] if low[j] < lo[0] else lo[0]
-        hi[0] = high[j] if high[j] > hi[0] else hi[0]
-        if total[j] != total[j]:
-            poison[0] = total[j]
+cdef inline real_t lower(real_t low, real_t v) noexcept nogil:
+    return fq_lower_f32(low, v) if real_t is float else fq_lower_f64(low, v)
+
+
+cdef inline real_t higher(real_t high, real_t v) noexcept nogil:
+    return fq_higher_f32(high, v) if real_t is float else fq_higher_f64(high, v)
 
 
 cdef inline void extent_columns(const real_t *x, ptrdiff_t n, real_t *lo, real_t *hi, real_t *poison) noexcept nogil:
     cdef ptrdiff_t j
     for j in range(n):
-        lo[j] = x[j] if x[j] < lo[j] else lo[j]
-        hi[j] = x[j] if x[j] > hi[j] else hi[j]
+        lo[j] = lower(lo[j], x[j])
+        hi[j] = higher(hi[j], x[j])
         poison[j] = poison[j] + x[j]
+
+
+cdef inline void extent_of(const real_t *x, ptrdiff_t n, real_t *lo, real_t *hi, real_t *poison) noexcept nogil:
+    """Minima and maxima depend on each other from element to element; columns do not. So: as columns, then across."""
+    cdef real_t low[CHAINS]
+    cdef real_t high[CHAINS]
+    cdef real_t total[CHAINS]
+    cdef ptrdiff_t i = 0, j
+    for j in range(CHAINS):
+        low[j] = lo[0]
+        high[j] = hi[0]
+        total[j] = 0
+    while i <= n - CHAINS:
+        extent_columns(x + i, CHAINS, low, high, total)
+        i += CHAINS
+    extent_columns(x + i, n - i, low, high, total)
+    for j in range(CHAINS):
+        lo[0] = lower(lo[0], low[j])
+        hi[0] = higher(hi[0], high[j])
+        if total[j] != total[j]:
+            poison[0] = total[j]
 
 
 # ---- the rows of the portable table ----

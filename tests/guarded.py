@@ -61,7 +61,7 @@ def main(target: str, streaming: bool) -> int:
     calls = 0
     lengths = [*LENGTHS, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE]
     sources, outs = Guarded(16 * PAGE), Guarded(16 * PAGE)
-    scales, zero_points = Guarded(8 * PAGE), Guarded(8 * PAGE)
+    scales, zero_points = Guarded(16 * PAGE), Guarded(16 * PAGE)
 
     def cases(source: np.ndarray, kernel: str, code: str, real: str) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
         for n in lengths:
@@ -112,6 +112,9 @@ def main(target: str, streaming: bool) -> int:
 
 def prove_guards_work() -> None:
     """Touch one: the caller expects this process to die."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     memory = Guarded(PAGE)
     ctypes.memset(memory.memory.ctypes.data + memory.size, 1, 1)
 

@@ -12,7 +12,8 @@
     X(f32, "float32", float)               \
     X(f64, "float64", double)
 
-/* The `_columns` kernels walk one row with parameters that change from element to element. */
+/* The `_columns` kernels walk one row with parameters that change from element to element. They stand in the order of
+ * the kernels that they are forms of. */
 #define FQ_OPS(X)                          \
     X(quantize)                            \
     X(dequantize)                          \

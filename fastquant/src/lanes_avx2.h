@@ -29,8 +29,8 @@ LANE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 LANE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 LANE int vf_any_nan(vf v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)); }
 
-/* Nearest, ties to even. For v <= 32768; anything below int32, and NaN, becomes INT32_MIN, which the saturating
- * narrowing below then turns into the lowest code. */
+/* Nearest, ties to even, for finite v <= 32768. NaN, both infinities and anything below int32 become INT32_MIN (the
+ * instruction's "integer indefinite"), which the saturating narrowing below turns into the lowest code. */
 LANE vi vi_nearest(vf v) { return _mm256_cvtps_epi32(v); }
 LANE vf vf_nearest(vf v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LANE vf vf_from_vi(vi v) { return _mm256_cvtepi32_ps(v); }

@@ -81,6 +81,12 @@ static inline double fq_real_f64(int32_t code, int32_t zero_point, double scale,
     return product + offset;
 }
 
+/* For ranges: a NaN in v changes nothing. */
+static inline float fq_lower_f32(float low, float v) { return v < low ? v : low; }
+static inline float fq_higher_f32(float high, float v) { return v > high ? v : high; }
+static inline double fq_lower_f64(double low, double v) { return v < low ? v : low; }
+static inline double fq_higher_f64(double high, double v) { return v > high ? v : high; }
+
 /* How lane bodies divide by a known float32 scale.
  *
  * FQ_TWO_PRODUCTS: with recip = 1/scale and rest = float32(1/double(scale) - recip), fma(x, recip, x * rest) rounds to

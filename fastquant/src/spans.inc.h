@@ -16,38 +16,55 @@
 typedef struct {
     vf scale, offset, minus_offset;
     vf recip, rest, limit;      /* the division: fq_divisor */
-    vf low, high;               /* the lowest and highest level */
+    vf low, high;               /* fake_quantize: the lowest and highest level, times scale unless FQ_GENERAL */
     vi zero_point;
     v_narrower narrower;
 } lane_params;
 
 LANE lane_params lane_params_of(const fq_affine *p, const fq_divisor *d)
 {
+    float unit = d->how == FQ_GENERAL ? 1.0f : (float)p->scale;
     lane_params c;
     c.scale = vf_set((float)p->scale);
     c.offset = vf_set((float)p->offset);
     c.minus_offset = vf_set(-(float)p->offset);
     c.recip = vf_set(d->recip);
     c.rest = vf_set(d->rest);
-    c.limit = vf_set(d->how == FQ_GENERAL ? HIGHEST_QUOTIENT : HIGHEST_QUOTIENT * (float)p->scale);
-    c.low = vf_set((float)(p->lowest - p->zero_point));
-    c.high = vf_set((float)(p->highest - p->zero_point));
+    c.limit = vf_set(HIGHEST_QUOTIENT * unit);
+    c.low = vf_set((float)(p->lowest - p->zero_point) * unit);
+    c.high = vf_set((float)(p->highest - p->zero_point) * unit);
     c.zero_point = vi_set(p->zero_point);
     c.narrower = v_narrow_by(p->zero_point);
     return c;
 }
 
-/* (x - offset) / scale, or a number that rounds to the same integer; NaN or very low for NaN and -inf, and at most
- * HIGHEST_QUOTIENT. The two products would make a NaN of +inf (inf * recip - inf * |rest|), which is why x and not the
- * quotient is limited there; a NaN made of -inf falls to the lowest code, where -inf belongs. */
-LANE vf lane_quotient(vf x, const lane_params *c, int how)
+LANE vf lane_divided(vf x, const lane_params *c, int how)
 {
     if (how == FQ_GENERAL)
-        return vf_at_most(c->limit, vf_div(vf_add(c->minus_offset, x), c->scale));
-    x = vf_at_most(c->limit, x);
+        return vf_div(vf_add(c->minus_offset, x), c->scale);
     if (how == FQ_ONE_PRODUCT)
         return vf_mul(x, c->recip);
     return vf_fma(x, c->recip, vf_mul(x, c->rest));
+}
+
+/* (x - offset) / scale, or a number that rounds to the same integer: what vi_nearest takes. Where it is not too large by
+ * itself, it is x that is limited, since of +inf the two products make a NaN (inf * recip - inf * |rest|). A huge or
+ * infinite negative x may become -inf, NaN or +inf; vi_nearest makes the lowest integer of each. */
+LANE vf lane_quotient(vf x, const lane_params *c, int how)
+{
+    if (how == FQ_GENERAL)
+        return vf_at_most(c->limit, lane_divided(x, c, how));
+    return lane_divided(vf_at_most(c->limit, x), c, how);
+}
+
+/* The level as a float, within the levels of the code type. Rounding can leave -0, which an integer has not: + 0. */
+LANE vf lane_level(vf x, const lane_params *c, int how)
+{
+    if (how == FQ_GENERAL)
+        x = vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)));
+    else
+        x = lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how);
+    return vf_add(vf_nearest(x), vf_set(0.0f));
 }
 
 /* Only FQ_GENERAL has an offset. */
@@ -123,15 +140,11 @@ LANE void dequantize_block(const uint8_t *q, float *x, const lane_params *c, int
     }
 }
 
-/* Levels stay floats here. Rounding can leave -0, which an integer has not: adding +0 makes it +0. */
 LANE void fake_quantize_block(const float *x, float *y, const lane_params *c, int how, int stream)
 {
     lane_prefetch(x, stream);
-    for (int k = 0; k < 4; k++) {
-        vf v = lane_quotient(vf_load(x + k * LANES), c, how);
-        vf level = vf_add(vf_nearest(vf_at_most(c->high, vf_at_least(c->low, v))), vf_set(0.0f));
-        lane_store(y + k * LANES, lane_real(level, c, how), stream);
-    }
+    for (int k = 0; k < 4; k++)
+        lane_store(y + k * LANES, lane_real(lane_level(vf_load(x + k * LANES), c, how), c, how), stream);
 }
 
 /* ---- a run: head, blocks, tail ---- */

@@ -1,0 +1,151 @@
+"""Choosing a target: fq.cpu, FASTQUANT_CPU, and the tables behind them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from values import CODE_TYPES
+
+import fastquant as fq
+from fastquant import _kernels
+
+BEST = fq.cpu.available()[-1]
+OTHERS = [name for name in fq.cpu.available() if name != BEST]
+OPS = ("quantize", "dequantize", "fake_quantize", "minmax")
+
+
+def test_portable_is_always_there():
+    assert fq.cpu.available()[0] == "portable"
+    assert len(set(fq.cpu.available())) == len(fq.cpu.available())
+
+
+def test_use_nests_and_restores():
+    before = fq.cpu.active()
+    with fq.cpu.use("portable"):
+        assert fq.cpu.active() == "portable"
+        with fq.cpu.use(BEST):
+            assert fq.cpu.active() == BEST
+        assert fq.cpu.active() == "portable"
+        with fq.cpu.use("portable"):
+            assert fq.cpu.active() == "portable"
+        assert fq.cpu.active() == "portable"
+    assert fq.cpu.active() == before
+
+
+def test_use_restores_after_an_exception():
+    before = fq.cpu.active()
+    with pytest.raises(KeyError), fq.cpu.use("portable"):
+        raise KeyError
+    assert fq.cpu.active() == before
+
+
+def test_use_holds_in_all_threads():
+    seen = []
+    with fq.cpu.use("portable"):
+        thread = threading.Thread(target=lambda: seen.append(fq.cpu.active()))
+        thread.start()
+        thread.join()
+    assert seen == ["portable"]
+
+
+@pytest.mark.parametrize("name", ["avx9000", "", "AVX2", "portable "])
+def test_unknown_target(name):
+    before = fq.cpu.active()
+    with pytest.raises(ValueError, match=f"^target: got '{name}', expected one of portable"), fq.cpu.use(name):
+        pass
+    assert fq.cpu.active() == before
+
+
+@pytest.mark.parametrize("name", [None, 2, b"portable"])
+def test_target_of_a_wrong_kind(name):
+    with pytest.raises(TypeError, match=f"^target: got {type(name).__name__}"), fq.cpu.use(name):
+        pass
+
+
+def in_a_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if name != "FASTQUANT_CPU"}
+    return subprocess.run([sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, text=True,
+                          check=False)
+
+
+SHOW = "import fastquant as fq; print(fq.cpu.active(), *fq.cpu.available())"
+
+
+@pytest.mark.parametrize("name", fq.cpu.available())
+def test_environment_variable(name):
+    result = in_a_new_process(SHOW, FASTQUANT_CPU=name)
+    assert result.stdout.split() == [name, *fq.cpu.available()], result.stderr
+
+
+def test_without_the_environment_variable_the_best_is_used():
+    for environment in ({}, {"FASTQUANT_CPU": ""}):
+        result = in_a_new_process(SHOW, **environment)
+        assert result.stdout.split() == [BEST, *fq.cpu.available()], result.stderr
+
+
+@pytest.mark.parametrize("name", ["sse5", "Portable", "avx2,portable"])
+def test_unknown_name_in_the_environment(name):
+    result = in_a_new_process(SHOW, FASTQUANT_CPU=name)
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ValueError: FASTQUANT_CPU: got '{name}', expected one of portable"), last
+
+
+# ---- the tables ----
+
+
+@pytest.mark.parametrize("name", fq.cpu.available())
+def test_tables_are_complete(name):
+    rows = _kernels.spans(name)
+    assert set(rows) == {
+        (op + suffix, real, code)
+        for op in OPS
+        for suffix in ("", "_columns")
+        for real in ("float32", "float64")
+        for code in CODE_TYPES
+    }
+    assert all(address for address, _ in rows.values())
+
+
+@pytest.mark.parametrize("name", OTHERS or [pytest.param("", marks=pytest.mark.skip(reason="portable only"))])
+def test_lane_targets_have_bodies_of_their_own(name):
+    rows = _kernels.spans(name)
+    for op in OPS:
+        for code in CODE_TYPES:
+            address, own = rows[op, "float32", code]
+            assert own, (op, code)
+            assert address != _kernels.spans("portable")[op, "float32", code][0]
+
+
+@pytest.mark.parametrize("op", ["quantize", "dequantize"])
+def test_code_types_have_bodies_of_their_own(op):
+    for name in OTHERS:
+        rows = _kernels.spans(name)
+        addresses = [rows[op, "float32", code][0] for code in CODE_TYPES]
+        assert len(set(addresses)) == len(addresses)
+
+
+@pytest.mark.parametrize("value", ["1", "yes"])
+def test_the_option_for_required_targets(value, tmp_path):
+    """A run that names a target which is not here ends at once, with a message and a status of its own."""
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--require-targets", f"portable,none-{value}",
+         __file__, "-k", "portable_is_always"],
+        capture_output=True, text=True, check=False, cwd=os.path.dirname(__file__),
+    )
+    assert result.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"none-{value}" in result.stderr + result.stdout
+
+
+def test_targets_agree_on_a_large_array():
+    x = np.random.default_rng(9).standard_normal(1_000_001).astype(np.float32)
+    results = []
+    for name in fq.cpu.available():
+        with fq.cpu.use(name):
+            results.append((fq.quantize(x, 0.03).tobytes(), fq.fake_quantize(x, 0.03).tobytes(), fq.minmax(x)))
+    assert all(result == results[0] for result in results)
