@@ -278,6 +278,7 @@ TORCH_DECOMPOSED = Peer(
 
 
 def _ort() -> Any:
+    importlib.import_module("onnx")  # which writes the models
     return importlib.import_module("onnxruntime")
 
 
@@ -291,7 +292,7 @@ def _ort_names(case: Case, names: Names) -> Names:
     else:
         parameters["scale"] = np.asarray(names["scale"], np.float32)
         parameters["zero_point"] = np.asarray(names["zero_point"], case.code)
-    model = _bench_onnx.encode(_ORT_OPERATORS[function], x, results, parameters, case.kernel.axis)
+    model = _bench_onnx.model_of(_ORT_OPERATORS[function], x, results, parameters, case.kernel.axis)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -33,9 +33,9 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=
     """
     cdef fq_affine p
     cdef int code
-    if axis is None and offset is None and is_plain(x, cnp.NPY_FLOAT32):
+    if axis is None and is_plain(x, cnp.NPY_FLOAT32):
         code = read_code(dtype, out)
-        if read_affine(&p, scale, zero_point, code):
+        if read_affine(&p, scale, zero_point, offset, code):
             result = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
                 run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
@@ -68,9 +68,9 @@ def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=Non
     """
     cdef fq_affine p
     cdef int code
-    if axis is None and offset is None and is_float32(dtype):
+    if axis is None and is_float32(dtype):
         code = code_of_array(q)
-        if read_affine(&p, scale, zero_point, code) and is_plain(q, array_type_of_code[code]):
+        if read_affine(&p, scale, zero_point, offset, code) and is_plain(q, array_type_of_code[code]):
             result = new_like(<cnp.ndarray> q, cnp.NPY_FLOAT32) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> q, cnp.NPY_FLOAT32):
                 run_plain(FQ_dequantize, <cnp.ndarray> q, <cnp.ndarray> result, &p)
@@ -90,9 +90,9 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=Non
     """
     cdef fq_affine p
     cdef int code
-    if axis is None and offset is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
+    if axis is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
         code = read_code(dtype, None)
-        if read_affine(&p, scale, zero_point, code):
+        if read_affine(&p, scale, zero_point, offset, code):
             result = new_like(<cnp.ndarray> x, cnp.NPY_FLOAT32) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> x, cnp.NPY_FLOAT32):
                 run_plain(FQ_fake_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)

@@ -31,10 +31,10 @@ cdef extern from "src/spans.h" nogil:
 
     # "in" is a keyword here, hence the other names.
     ctypedef void (*fq_span)(const void *src, void *dst, ptrdiff_t n, const fq_affine *p) noexcept nogil
-    ctypedef fq_span fq_span_table[8][2][2]
+    ctypedef fq_span fq_span_table[FQ_OP_COUNT][FQ_REAL_COUNT][FQ_CODE_COUNT]
 
-    const fq_code_type fq_code_types[2]
-    const char *const fq_op_names[8]
+    const fq_code_type fq_code_types[FQ_CODE_COUNT]
+    const char *const fq_op_names[FQ_OP_COUNT]
     fq_span_table fq_portable_spans
     int fq_target_count()
     const char *fq_target_name(int target)

