@@ -27,7 +27,7 @@ def model_of(
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(like.dtype), like.shape)
 
     outputs = [f"y{i}" for i in range(len(results))]
-    attributes = {} if axis is None else {"axis": axis}
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     nodes, value = [], "x"
     for i, operator in enumerate(operators):
         last = i == len(operators) - 1

@@ -1,5 +1,5 @@
-"""Run by test_guard_pages.py in a process of its own: every kernel on memory that begins or ends at a page which may not
-be touched. A byte read or written outside a buffer ends the process with a signal.
+"""Run by test_guard_pages.py in a process of its own: every kernel on memory that begins or ends at a page which may
+not be touched. A byte read or written outside a buffer ends the process with a signal.
 
     python guarded.py TARGET [streaming]
 

@@ -37,8 +37,7 @@ SIGNATURES = {
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_signatures(name):
     parameters = [
-        p.replace(annotation=inspect.Parameter.empty)
-        for p in inspect.signature(getattr(fq, name)).parameters.values()
+        p.replace(annotation=inspect.Parameter.empty) for p in inspect.signature(getattr(fq, name)).parameters.values()
     ]
     assert str(inspect.Signature(parameters)) == SIGNATURES[name]
 
@@ -48,15 +47,35 @@ def test_signatures(name):
 
 def test_results_are_new_contiguous_arrays(target):
     q = fq.quantize(X, 0.1)
-    assert (type(q), q.dtype, q.shape, q.flags.c_contiguous, q.flags.owndata) == (np.ndarray, np.int8, (2, 3), True, True)
+    assert (type(q), q.dtype, q.shape, q.flags.c_contiguous, q.flags.owndata) == (
+        np.ndarray,
+        np.int8,
+        (2, 3),
+        True,
+        True,
+    )
     r = fq.dequantize(q, 0.1)
-    assert (type(r), r.dtype, r.shape, r.flags.c_contiguous, r.flags.owndata) == (np.ndarray, np.float32, (2, 3), True, True)
+    assert (type(r), r.dtype, r.shape, r.flags.c_contiguous, r.flags.owndata) == (
+        np.ndarray,
+        np.float32,
+        (2, 3),
+        True,
+        True,
+    )
     f = fq.fake_quantize(X, 0.1)
     assert (type(f), f.dtype, f.shape, np.shares_memory(f, X)) == (np.ndarray, np.float32, (2, 3), False)
 
 
-@pytest.mark.parametrize(("x", "real"), [(X, np.float32), (X.astype(np.float64), np.float64), (X.astype(np.float16), np.float32),
-                                         (X.astype(ml_dtypes.bfloat16), np.float32), (X.tolist(), np.float64)])
+@pytest.mark.parametrize(
+    ("x", "real"),
+    [
+        (X, np.float32),
+        (X.astype(np.float64), np.float64),
+        (X.astype(np.float16), np.float32),
+        (X.astype(ml_dtypes.bfloat16), np.float32),
+        (X.tolist(), np.float64),
+    ],
+)
 def test_minmax_types(target, x, real):
     found = fq.minmax(x)
     assert isinstance(found, fq.Range)
@@ -186,7 +205,9 @@ def test_kinds_of_scale(target, kind):
 def test_kinds_of_zero_point(target, kind):
     assert_same(fq.quantize(X, 0.1, kind(70_000)), fq.quantize(X, 0.1, 70_000))
     assert_same(fq.quantize(X, 0.1, np.array([kind(7)] * 3), axis=1), fq.quantize(X, 0.1, 7))
-    assert_same(fq.dequantize(np.arange(9, dtype=np.int8), 0.1, kind(7)), fq.dequantize(np.arange(9, dtype=np.int8), 0.1, 7))
+    assert_same(
+        fq.dequantize(np.arange(9, dtype=np.int8), 0.1, kind(7)), fq.dequantize(np.arange(9, dtype=np.int8), 0.1, 7)
+    )
 
 
 # ---- types and their names ----
@@ -230,7 +251,7 @@ def test_which_code_type_when_none_is_given(target):
     assert chosen(out=np.zeros((2, 3), np.uint8)) == "uint8"
     assert chosen(out=np.zeros((3, 2), np.uint8).T) == "uint8"
     assert chosen(zero_point=7, out=np.zeros((2, 3), np.uint8)) == "uint8"
-    with pytest.raises(TypeError, match="^out: got an array of uint8, expected int8"):
+    with pytest.raises(TypeError, match=r"^out: got an array of uint8, expected int8"):
         chosen(zero_point=np.int8(3), out=np.zeros((2, 3), np.uint8))
     # dtype before both
     assert chosen(dtype="int8", zero_point=np.uint8(128)) == "int8"

@@ -69,8 +69,9 @@ def test_target_of_a_wrong_kind(name):
 
 def in_a_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "FASTQUANT_CPU"}
-    return subprocess.run([sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, text=True,
-                          check=False)
+    return subprocess.run(
+        [sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, text=True, check=False
+    )
 
 
 SHOW = "import fastquant as fq; print(fq.cpu.active(), *fq.cpu.available())"
@@ -133,9 +134,23 @@ def test_code_types_have_bodies_of_their_own(op):
 def test_the_option_for_required_targets():
     """A run that names a target which is not here ends at once, with a message and a status of its own."""
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--require-targets", "portable,none-such",
-         __file__, "-k", "portable_is_always"],
-        capture_output=True, text=True, check=False, cwd=os.path.dirname(__file__),
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "--require-targets",
+            "portable,none-such",
+            __file__,
+            "-k",
+            "portable_is_always",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=os.path.dirname(__file__),
     )
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "none-such" in result.stderr + result.stdout

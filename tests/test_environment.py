@@ -166,8 +166,12 @@ def fpcontrol(tmp_path_factory: pytest.TempPathFactory) -> str:
         pytest.skip("no C compiler")
     library = tmp_path_factory.mktemp("c") / "fpcontrol.so"
     source = Path(__file__).with_name("c") / "fpcontrol.c"
-    built = subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)], capture_output=True,
-                           text=True, check=False)
+    built = subprocess.run(
+        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if built.returncode:
         pytest.skip(f"the helper does not compile here: {built.stderr.strip()[-200:]}")
     return str(library)
@@ -234,7 +238,9 @@ assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected))
 @pytest.mark.skipif(not X86, reason="other machines do not trap")
 def test_traps(target, fpcontrol):
     """Exceptions that the caller has unmasked are not raised by NaN and infinity among the inputs."""
-    done = subprocess.run([sys.executable, "-c", TRAPPED, fpcontrol, target], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAPPED, fpcontrol, target], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
 
 

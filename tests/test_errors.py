@@ -131,13 +131,23 @@ def arrays(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """x, q, and outputs for codes and reals: of the plainest kind, or of another layout."""
     order = "C" if path == "plain" else "F"
     x = np.linspace(-1, 1, 12, dtype=np.float32).reshape(SHAPE)
-    made = (np.array(x, order=order), np.ones(SHAPE, np.int8, order=order), np.full(SHAPE, 77, np.int8, order=order),
-            np.full(SHAPE, 77, np.float32, order=order))
+    made = (
+        np.array(x, order=order),
+        np.ones(SHAPE, np.int8, order=order),
+        np.full(SHAPE, 77, np.int8, order=order),
+        np.full(SHAPE, 77, np.float32, order=order),
+    )
     return made
 
 
-def refused(function: Any, arguments: tuple[Any, ...], options: dict[str, Any], out: np.ndarray | None,
-            exception: type[Exception], words: list[str]) -> None:
+def refused(
+    function: Any,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    out: np.ndarray | None,
+    exception: type[Exception],
+    words: list[str],
+) -> None:
     """The call fails as it should, with and without `out`, which keeps its contents."""
     for given in ({}, {"out": out}) if out is not None else ({},):
         before = None if out is None else out.tobytes()
@@ -216,7 +226,9 @@ def test_ranges(target, x, exception, words, real):
 
 
 @pytest.mark.parametrize("function", [fq.minmax, fq.quantize_dynamic])
-@pytest.mark.parametrize(("axis", "exception"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), ((0, 1), TypeError)])
+@pytest.mark.parametrize(
+    ("axis", "exception"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), ((0, 1), TypeError)]
+)
 def test_axis_of_ranges(function, axis, exception):
     refused(function, (np.ones(SHAPE, np.float32),), {"axis": axis}, None, exception, [f"axis: got {axis}"])
 
@@ -275,7 +287,12 @@ QPARAMS = [
     ((0.0, 1e300), {}, ValueError, ["lo, hi: got 0.0, 1e+300", "scale", "float32"]),
     ((-1e308, 1e308), {"symmetric": False}, ValueError, ["lo, hi: got -1e+308, 1e+308", "scale"]),
     (([0.0, 0.0], [1.0, 1e300]), {}, ValueError, ["lo, hi: got 0.0, 1e+300"]),
-    ((1e10, 1e10 + 1), {"symmetric": False, "include_zero": False}, ValueError, ["lo, hi: got 10000000000.0, 10000000001.0", "zero point", "offset"]),
+    (
+        (1e10, 1e10 + 1),
+        {"symmetric": False, "include_zero": False},
+        ValueError,
+        ["lo, hi: got 10000000000.0, 10000000001.0", "zero point", "offset"],
+    ),
 ]
 
 
@@ -285,11 +302,13 @@ def test_qparams(bounds, options, exception, words):
 
 
 def test_zero_point_of_a_type_without_codes():
-    with pytest.raises(ValueError, match="^zero_point: got int16, expected one of int8, uint8"):
+    with pytest.raises(ValueError, match=r"^zero_point: got int16, expected one of int8, uint8"):
         fq.quantize(np.ones(3, np.float32), 0.1, np.int16(3))
 
 
-@pytest.mark.parametrize("function", [fq.quantize, fq.dequantize, fq.fake_quantize, fq.quantize_dynamic, fq.minmax, fq.qparams])
+@pytest.mark.parametrize(
+    "function", [fq.quantize, fq.dequantize, fq.fake_quantize, fq.quantize_dynamic, fq.minmax, fq.qparams]
+)
 def test_calls_that_python_refuses(function):
     with pytest.raises(TypeError):
         function()

@@ -214,7 +214,9 @@ def test_out_may_share_memory_with_the_parameters(target, axis):
     for kind in ("scale", "zero_point", "offset"):
         for kernel, a in (("fake_quantize", x), ("dequantize", q), ("quantize", x)):
             memory, arguments = fresh(kind)
-            copied = {name: np.copy(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+            copied = {
+                name: np.copy(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()
+            }
             scale, zero_point = copied.pop("scale"), copied.pop("zero_point")
             expected = reference(kernel, a, scale, zero_point, "uint8", "float32", axis=axis, **copied)
             out = memory.view(np.uint8)[90:154] if kernel == "quantize" else memory
@@ -265,7 +267,7 @@ def test_torch_tensors(target):
     assert_same(fq.quantize(x.permute(2, 0, 1), 0.1, 128, dtype="uint8"), expected.transpose(2, 0, 1).copy())
     assert_same(fq.dequantize(torch.from_numpy(expected), 0.1, 128), fq.dequantize(expected, 0.1, 128))
     assert fq.minmax(x) == fq.minmax(plain)
-    with pytest.raises(TypeError, match="^x: got Tensor"):
+    with pytest.raises(TypeError, match=r"^x: got Tensor"):
         fq.quantize(torch.ones(3, requires_grad=True), 0.1)
 
 
@@ -279,7 +281,9 @@ def test_objects_with_the_array_protocol(target):
 
     plain = sample("quantize", "float32")
     assert_same(fq.quantize(Holder(plain), 0.1), fq.quantize(plain, 0.1))
-    assert_same(fq.quantize(plain[0], Holder(np.float32(0.1) * np.ones(5, np.float32)), axis=0), fq.quantize(plain[0], 0.1))
+    assert_same(
+        fq.quantize(plain[0], Holder(np.float32(0.1) * np.ones(5, np.float32)), axis=0), fq.quantize(plain[0], 0.1)
+    )
     assert_same(fq.dequantize(memoryview(bytes(range(256))), 0.5), fq.dequantize(np.arange(256).astype(np.uint8), 0.5))
 
 

@@ -63,9 +63,15 @@ def test_no_array_is_allocated(target, traced, call):
     assert tracemalloc.get_traced_memory()[1] - before < N // 10
 
 
-@pytest.mark.parametrize(("call", "nbytes"), [(lambda: fq.quantize(X, SCALE), N), (lambda: fq.dequantize(Q, SCALE), 4 * N),
-                                              (lambda: fq.fake_quantize(X, SCALE), 4 * N),
-                                              (lambda: fq.quantize_dynamic(X), N)])
+@pytest.mark.parametrize(
+    ("call", "nbytes"),
+    [
+        (lambda: fq.quantize(X, SCALE), N),
+        (lambda: fq.dequantize(Q, SCALE), 4 * N),
+        (lambda: fq.fake_quantize(X, SCALE), 4 * N),
+        (lambda: fq.quantize_dynamic(X), N),
+    ],
+)
 def test_only_the_result_is_allocated(target, traced, call, nbytes):
     call()
     tracemalloc.reset_peak()
@@ -125,8 +131,27 @@ MANY: dict[str, Callable[[], Any]] = {
     "error: keyword": failing(fq.quantize, SMALL, SCALE, colour=SCALE),
 }
 
-ARGUMENTS = (SMALL, SMALL_CODES, SMALL_REALS, SCALES, POINTS, SCALE, POINT, NUMPY_SCALE, NUMPY_POINT, NAN, LOCKED,
-             np.dtype(np.int8), np.dtype(np.float32), np.float32, np.int32, np.uint8, fq.Range, fq.QParams, fq.Quantized)
+ARGUMENTS = (
+    SMALL,
+    SMALL_CODES,
+    SMALL_REALS,
+    SCALES,
+    POINTS,
+    SCALE,
+    POINT,
+    NUMPY_SCALE,
+    NUMPY_POINT,
+    NAN,
+    LOCKED,
+    np.dtype(np.int8),
+    np.dtype(np.float32),
+    np.float32,
+    np.int32,
+    np.uint8,
+    fq.Range,
+    fq.QParams,
+    fq.Quantized,
+)
 
 
 @pytest.mark.parametrize("name", MANY)
@@ -155,7 +180,15 @@ def test_results_do_not_hold_their_arguments():
     x = np.ones((3, 4), np.float32)
     scale = np.full(3, 0.5, np.float32)
     before = sys.getrefcount(x), sys.getrefcount(scale)
-    kept = [fq.quantize(x, 0.5), fq.quantize(x.T, 0.5), fq.quantize(x, scale, axis=0), fq.fake_quantize(x, 0.5),
-            fq.minmax(x), fq.minmax(x, axis=0), fq.quantize_dynamic(x, axis=0), fq.qparams(-scale, scale)]
+    kept = [
+        fq.quantize(x, 0.5),
+        fq.quantize(x.T, 0.5),
+        fq.quantize(x, scale, axis=0),
+        fq.fake_quantize(x, 0.5),
+        fq.minmax(x),
+        fq.minmax(x, axis=0),
+        fq.quantize_dynamic(x, axis=0),
+        fq.qparams(-scale, scale),
+    ]
     assert (sys.getrefcount(x), sys.getrefcount(scale)) == before
     assert all(not np.shares_memory(a, x) for a in (kept[0], kept[1], kept[3]))

@@ -35,8 +35,11 @@ code_types = st.sampled_from(list(CODE_TYPES))
 real_types = st.sampled_from(REAL_TYPES)
 scales = st.one_of(
     st.floats(2.0**-149, 3.4028234663852886e38, width=32),
-    st.builds(lambda m, e: float(np.ldexp(np.float32(m), e)), st.floats(1, 1.9999998807907104, width=32),
-              st.integers(-126, 120)),
+    st.builds(
+        lambda m, e: float(np.ldexp(np.float32(m), e)),
+        st.floats(1, 1.9999998807907104, width=32),
+        st.integers(-126, 120),
+    ),
     st.floats(0.0009765625, 1024.0, width=32),
 )
 zero_points = st.one_of(
@@ -97,8 +100,10 @@ def calls(draw: Any) -> tuple[Any, ...]:
         x = draw(reals(real, shape, scale, zero_point, code))
     x = draw(relaid(x))
     if axis is None or draw(st.booleans()):
-        s, z = (draw(st.sampled_from([float, np.float32, np.float64]))(scale),
-                draw(st.sampled_from([int, np.int32, np.int64]))(zero_point))
+        s, z = (
+            draw(st.sampled_from([float, np.float32, np.float64]))(scale),
+            draw(st.sampled_from([int, np.int32, np.int64]))(zero_point),
+        )
     else:
         n = shape[axis]
         s = np.array([scale] * n, np.float32)
@@ -195,7 +200,9 @@ def test_quantize_is_monotonic(target, code, real, scale, zero_point, data):
 
 
 @examples
-@given(kernel=st.sampled_from(KERNELS), real=real_types, scale=scales, zero_point=zero_points, seed=st.integers(0, 2**32))
+@given(
+    kernel=st.sampled_from(KERNELS), real=real_types, scale=scales, zero_point=zero_points, seed=st.integers(0, 2**32)
+)
 def test_order_of_elements_does_not_matter(target, kernel, real, scale, zero_point, seed):
     x = pool(kernel, real, "int8", scale, zero_point, 131, seed)
     shuffled = np.random.default_rng(seed).permutation(131)

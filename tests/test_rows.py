@@ -46,8 +46,9 @@ def parameters(n: int, zero_points: list[int]) -> tuple[np.ndarray, np.ndarray]:
     return scale, np.array([zero_points[i % len(zero_points)] for i in range(n)], np.int32)
 
 
-def inputs(kernel: str, real: str, code: str, shape: tuple[int, ...], scale: np.ndarray, zero_point: np.ndarray,
-           axis: int) -> np.ndarray:
+def inputs(
+    kernel: str, real: str, code: str, shape: tuple[int, ...], scale: np.ndarray, zero_point: np.ndarray, axis: int
+) -> np.ndarray:
     rng = np.random.default_rng(math.prod(shape))
     if kernel == "dequantize":
         return rng.choice(codes_of(code), shape)
@@ -73,7 +74,9 @@ def test_kernels(target, kernel, code, real, zero_points):
             expected = reference(kernel, x, scale, zero_point, code, real, axis=axis)
             got = run(kernel, x, scale, zero_point, code, real, axis=axis)
             assert_same(got, expected, x, (shape, axis))
-            assert_same(run(kernel, x, scale, zero_point, code, real, axis=axis - len(shape)), expected, x, (shape, axis))
+            assert_same(
+                run(kernel, x, scale, zero_point, code, real, axis=axis - len(shape)), expected, x, (shape, axis)
+            )
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -143,7 +143,17 @@ def test_longer_runs(target, stores, kernel, real, length):
 
 
 SPECIAL = {
-    "float32": [0x7F800000, 0xFF800000, 0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFBFFFFF, 0x80000000, 0x00000001, 0xFF7FFFFF],
+    "float32": [
+        0x7F800000,
+        0xFF800000,
+        0x7FC00000,
+        0xFFC00000,
+        0x7F800001,
+        0xFFBFFFFF,
+        0x80000000,
+        0x00000001,
+        0xFF7FFFFF,
+    ],
     "float64": [0x7FF << 52, 0xFFF << 52, 0x7FF8 << 48, (0x7FF << 52) + 1, 1 << 63, 1, (0xFFF << 52) - 1],
 }
 

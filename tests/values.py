@@ -56,16 +56,13 @@ SCALES: tuple[float, ...] = tuple(float(np.float32(scale)) for scale in _SCALES)
 USUAL_SCALES: tuple[float, ...] = (float(np.float32(0.1)), 2.0**-7, 2.0**-101, 2.0**101)
 
 # Around each switch: two products (levels below 512), saturating int16 (2^14), float32 integers (2^22, 2^24).
-ZERO_POINTS: tuple[int, ...] = tuple(
-    sign * magnitude
-    for magnitude in (
-        *(0, 1, 3, 127, 128, 129, 254, 255, 256, 257, 258, 383, 384, 385, 386, 511, 512, 513, 639, 640),
-        *(16000, 16383, 16384, 16385, 32511, 32512, 32767, 32768, 32769, 65536),
-        *(2**22 - 1, 2**22, 2**22 + 1, 2**23 + 1, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 255, 2**30, 2**31 - 256, INT32_MAX),
-    )
-    for sign in (1, -1)
-    if magnitude or sign > 0
-) + (INT32_MIN, INT32_MIN + 1)
+_MAGNITUDES = (
+    *(0, 1, 3, 127, 128, 129, 254, 255, 256, 257, 258, 383, 384, 385, 386, 511, 512, 513, 639, 640),
+    *(16000, 16383, 16384, 16385, 32511, 32512, 32767, 32768, 32769, 65536),
+    *(2**22 - 1, 2**22, 2**22 + 1, 2**23 + 1, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 255),
+    *(2**30, 2**31 - 256, INT32_MAX),
+)
+ZERO_POINTS: tuple[int, ...] = tuple(sorted({*_MAGNITUDES, *(-m for m in _MAGNITUDES), INT32_MIN}))
 USUAL_ZERO_POINTS: tuple[int, ...] = (0, -1, 3, 128, -384, 512, -16384, 16385, -(2**24) - 1, INT32_MAX, INT32_MIN)
 
 OFFSETS: tuple[float, ...] = (0.0, -0.0, 10.0, -0.3, 1e-45, 2.0**-126, -1e30, FLT_MAX, -FLT_MAX)
