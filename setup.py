@@ -16,7 +16,7 @@ else:
 
 kernels = Extension(
     "fastquant._kernels",
-    sources=["fastquant/_kernels.pyx", "fastquant/src/dispatch.c", "fastquant/src/target_avx2.c"],
+    sources=["fastquant/_kernels.pyx", *(f"fastquant/src/{n}.c" for n in ("dispatch", "numerics", "target_avx2"))],
     include_dirs=[numpy.get_include(), "fastquant"],
     depends=[os.path.join("fastquant/src", name) for name in sorted(os.listdir("fastquant/src"))],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],

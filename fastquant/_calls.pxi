@@ -40,7 +40,7 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
                 run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    return general().quantize(x, scale, zero_point, dtype, axis, offset, out)
+    return general("quantize", (x, scale, zero_point, dtype, axis, offset, out))
 
 
 def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=None, out=None):
@@ -75,7 +75,7 @@ def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=Non
             if out is None or may_write(out, <cnp.ndarray> q, cnp.NPY_FLOAT32):
                 run_plain(FQ_dequantize, <cnp.ndarray> q, <cnp.ndarray> result, &p)
                 return result
-    return general().dequantize(q, scale, zero_point, dtype, axis, offset, out)
+    return general("dequantize", (q, scale, zero_point, dtype, axis, offset, out))
 
 
 def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=None, out=None):
@@ -97,7 +97,7 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=Non
             if out is None or may_write(out, <cnp.ndarray> x, cnp.NPY_FLOAT32):
                 run_plain(FQ_fake_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    return general().fake_quantize(x, scale, zero_point, dtype, axis, offset, out)
+    return general("fake_quantize", (x, scale, zero_point, dtype, axis, offset, out))
 
 
 cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
@@ -105,15 +105,20 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     cdef fq_affine p
     cdef fq_extent found
     cdef float poison = 0
+    cdef fq_fpenv env
+    cdef bint finite
     lo[0], hi[0] = INFINITY, -INFINITY
     found.lo, found.hi, found.poison = lo, hi, &poison
     p.real = FQ_f32
     p.far = p.stream = False
     set_code_type(&p, 0)
     run_span(FQ_minmax, cnp.PyArray_DATA(x), &found, cnp.PyArray_SIZE(x), &p)
+    env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
     lo[0] = lo[0] if lo[0] != 0 else 0
     hi[0] = hi[0] if hi[0] != 0 else 0
-    return poison == 0 and lo[0] > -INFINITY and hi[0] < INFINITY and cnp.PyArray_SIZE(x) > 0
+    finite = poison == 0 and lo[0] > -INFINITY and hi[0] < INFINITY and cnp.PyArray_SIZE(x) > 0
+    fq_fpenv_leave(env)
+    return finite
 
 
 cdef inline fq_scheme scheme_of(int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:
@@ -123,13 +128,6 @@ cdef inline fq_scheme scheme_of(int code, bint symmetric, bint narrow_range, bin
     scheme.symmetric = symmetric
     scheme.include_zero = include_zero
     return scheme
-
-
-cdef inline int find_params(double lo, double hi, fq_scheme scheme, float *scale, int32_t *zero_point) noexcept:
-    cdef fq_fpenv env = fq_fpenv_enter()
-    cdef int status = fq_qparams(lo, hi, &scheme, scale, zero_point)
-    fq_fpenv_leave(env)
-    return status
 
 
 def minmax(x, *, axis=None):
@@ -146,7 +144,7 @@ def minmax(x, *, axis=None):
     cdef float lo, hi
     if axis is None and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
         return Range(float32_scalar(lo), float32_scalar(hi))
-    return general().minmax(x, axis)
+    return general("minmax", (x, axis))
 
 
 def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include_zero=True):
@@ -170,14 +168,19 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     cdef double low, high
     cdef float scale
     cdef int32_t zero_point
-    cdef int code
+    cdef int code, status
+    cdef fq_scheme scheme
+    cdef fq_fpenv env
     if dtype is not None and read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
         code = read_code(dtype, None)
-        if code >= 0 and find_params(
-            low, high, scheme_of(code, symmetric, narrow_range, include_zero), &scale, &zero_point
-        ) == FQ_RANGE_OK:
-            return QParams(float32_scalar(scale), int32_scalar(zero_point))
-    return general().qparams(lo, hi, dtype, symmetric, narrow_range, include_zero)
+        if code >= 0:
+            scheme = scheme_of(code, symmetric, narrow_range, include_zero)
+            env = fq_fpenv_enter()
+            status = fq_qparams(low, high, &scheme, &scale, &zero_point)
+            fq_fpenv_leave(env)
+            if status == FQ_RANGE_OK:
+                return QParams(float32_scalar(scale), int32_scalar(zero_point))
+    return general("qparams", (lo, hi, dtype, symmetric, narrow_range, include_zero))
 
 
 def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axis=None, out=None):
@@ -192,6 +195,8 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
     Raises TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
     cdef fq_affine p
+    cdef fq_scheme scheme
+    cdef fq_fpenv env
     cdef float lo, hi, scale
     cdef int code
     cdef cnp.ndarray a
@@ -204,9 +209,12 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             p.far = False
             set_code_type(&p, code)
             # Two finite float32 always have a float32 scale, and with include_zero a zero point.
-            find_params(lo, hi, scheme_of(code, symmetric, narrow_range, True), &scale, &p.zero_point)
+            scheme = scheme_of(code, symmetric, narrow_range, True)
+            env = fq_fpenv_enter()
+            fq_qparams_f32(lo, hi, &scheme, &scale, &p.zero_point)
             p.scale = scale
+            fq_fpenv_leave(env)
             q = new_like(a, array_type_of_code[code]) if out is None else out
             run_plain(FQ_quantize, a, <cnp.ndarray> q, &p)
             return Quantized(q, float32_scalar(scale), int32_scalar(p.zero_point))
-    return general().quantize_dynamic(x, dtype, symmetric, narrow_range, axis, out)
+    return general("quantize_dynamic", (x, dtype, symmetric, narrow_range, axis, out))

@@ -61,6 +61,7 @@ cdef extern from "src/numerics.h" nogil:
     double fq_lower_f64(double low, double v)
     double fq_higher_f64(double high, double v)
     int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
+    int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point)
 
 cdef extern from "src/fpenv.h" nogil:
     ctypedef struct fq_fpenv:

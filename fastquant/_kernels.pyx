@@ -172,13 +172,6 @@ cdef inline bint read_number(object number, double *value):
     return True
 
 
-cdef inline bint read_scale(object scale, double *value):
-    if not read_number(scale, value):
-        return False
-    value[0] = <float> value[0]
-    return 0 < value[0] < INFINITY
-
-
 cdef inline bint read_zero_point(object zero_point, int32_t *value):
     cdef int overflow = 0
     cdef long long v
@@ -230,15 +223,18 @@ cdef inline bint is_float32(object dtype):
 
 cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, object offset, int code):
     """The parameters of a plain call, in float32."""
-    if code < 0 or not read_scale(scale, &p.scale) or not read_zero_point(zero_point, &p.zero_point):
+    cdef fq_fpenv env
+    if code < 0 or not read_number(scale, &p.scale) or not read_zero_point(zero_point, &p.zero_point):
         return False
     p.offset = 0
-    if offset is not None:
-        if p.zero_point != 0 or not read_number(offset, &p.offset):
-            return False
-        p.offset = <float> p.offset
-        if not -INFINITY < p.offset < INFINITY:
-            return False
+    if offset is not None and (p.zero_point != 0 or not read_number(offset, &p.offset)):
+        return False
+    env = fq_fpenv_enter()
+    p.scale = <float> p.scale
+    p.offset = <float> p.offset
+    fq_fpenv_leave(env)
+    if not (0 < p.scale < INFINITY and -INFINITY < p.offset < INFINITY):
+        return False
     p.real = FQ_f32
     set_code_type(p, code)
     p.far = fq_is_far(p.zero_point)
@@ -265,13 +261,18 @@ cdef inline object new_like(cnp.ndarray a, int type_number):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), type_number, 0)
 
 
-cdef object general():
-    """The module that takes the calls which are not plain; it imports this one, hence late."""
+cdef object general(str name, tuple arguments):
+    """The call that is not plain, in the module that takes those; it imports this one, hence the late import."""
     global _api
+    cdef fq_fpenv env
     if _api is None:
         from fastquant import _api as module
         _api = module
-    return _api
+    env = fq_fpenv_enter()  # for what NumPy rounds there
+    try:
+        return getattr(_api, name)(*arguments)
+    finally:
+        fq_fpenv_leave(env)
 
 
 cdef inline object float32_scalar(float v):

@@ -30,9 +30,11 @@ NUMPY_SCALE, NUMPY_POINT = np.float32(0.25), np.int32(7)
 @pytest.fixture
 def traced() -> Iterator[None]:
     gc.collect()
+    gc.freeze()  # what other tests left need not be searched again and again
     tracemalloc.start()
     yield
     tracemalloc.stop()
+    gc.unfreeze()
 
 
 WITHOUT_ALLOCATION: dict[str, Callable[[], Any]] = {

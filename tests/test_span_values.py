@@ -117,3 +117,17 @@ def test_random_scales_at_ties(target, code):
         x = hard_values("float32", code, scale, zero_point)[-2000:]
         expected = reference("quantize", x, scale, zero_point, code, "float32")
         assert_same(run("quantize", x, scale, zero_point, code, "float32"), expected, x, (scale.hex(), zero_point))
+
+
+# Levels beyond those that two products divide exactly (512), with the significand of a scale for which they would not:
+# the quotient nearest to level + 1/2 is the float beside it, and two products find the tie itself. There are none
+# below level 3432 among quotients next to the middle of two floats.
+HARD_LEVELS = [(3432, 11341823), (3616, 12849151), (3804, 14389247), (16339, 15819775), (16363, 15770623)]
+
+
+@pytest.mark.parametrize(("level", "significand"), HARD_LEVELS)
+def test_levels_that_need_a_division(target, level, significand):
+    for exponent in (-23, -40, 50):
+        scale = float(np.ldexp(float(significand), exponent))
+        for zero_point in (-level, -level + 100, level, level - 100):
+            check_reals("int8", "float32", scale, zero_point)

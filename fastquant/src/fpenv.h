@@ -38,6 +38,15 @@ static inline uint64_t fq_fp_read(void) { return 0; }
 static inline void fq_fp_write(uint64_t v) { (void)v; }
 #endif
 
+/* Compilers do not know that arithmetic depends on the register. What is read from and written to memory, at least, stays
+ * on its side of this. */
+#if defined(_MSC_VER)
+#include <intrin.h>
+#define FQ_FP_FENCE() _ReadWriteBarrier()
+#else
+#define FQ_FP_FENCE() __asm__ volatile("" : : : "memory")
+#endif
+
 static inline fq_fpenv fq_fpenv_enter(void)
 {
     fq_fpenv env;
@@ -45,11 +54,13 @@ static inline fq_fpenv fq_fpenv_enter(void)
     env.changed = (env.found & FQ_FP_CONTROL) != FQ_FP_DEFAULT;
     if (env.changed)
         fq_fp_write((env.found & ~(uint64_t)FQ_FP_CONTROL) | FQ_FP_DEFAULT);
+    FQ_FP_FENCE();
     return env;
 }
 
 static inline void fq_fpenv_leave(fq_fpenv env)
 {
+    FQ_FP_FENCE();
     if (env.changed)
         fq_fp_write(env.found);
 }

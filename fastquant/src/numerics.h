@@ -118,9 +118,9 @@ static inline fq_divisor fq_divisor_of(float scale, float offset, int32_t low, i
     return d;
 }
 
-/* The range of codes to a scale and a zero point, in float64, each result rounded once. The asymmetric
- * formulas are those of the ONNX operator DynamicQuantizeLinear; the symmetric ones put the largest magnitude on the
- * highest code, as TensorRT and the ONNX Runtime tools do. lo <= hi, both finite. */
+/* A range of reals to a scale and a zero point, in float64, each result rounded once. The asymmetric formulas are those
+ * of the ONNX operator DynamicQuantizeLinear; the symmetric ones put the largest magnitude on the highest code, as
+ * TensorRT and the ONNX Runtime tools do. lo <= hi, both finite. */
 enum { FQ_RANGE_OK, FQ_RANGE_TOO_WIDE, FQ_ZERO_POINT_TOO_FAR };
 
 typedef struct fq_scheme {
@@ -128,43 +128,7 @@ typedef struct fq_scheme {
     int symmetric, include_zero;
 } fq_scheme;
 
-static inline int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
-{
-    double range, step, zero;
-    int32_t middle = s->lowest < 0 ? 0 : (s->highest + 1) / 2;
-
-    if (s->symmetric) {
-        range = -lo > hi ? -lo : hi;
-        step = range / (double)(s->highest - middle);
-    } else {
-        if (s->include_zero) {
-            lo = lo < 0.0 ? lo : 0.0;
-            hi = hi > 0.0 ? hi : 0.0;
-        }
-        range = hi - lo;
-        step = range / (double)(s->highest - s->lowest);
-    }
-    if (range == 0.0)
-        step = 1.0;
-    else if (step < (double)FLT_MIN)
-        step = (double)FLT_MIN;
-    *scale = (float)step;
-    if (!(*scale <= FLT_MAX))
-        return FQ_RANGE_TOO_WIDE;
-
-    if (s->symmetric) {
-        *zero_point = middle;
-        return FQ_RANGE_OK;
-    }
-    zero = nearbyint((double)s->lowest - lo / step);
-    if (s->include_zero) {
-        zero = zero > (double)s->lowest ? zero : (double)s->lowest;
-        zero = zero < (double)s->highest ? zero : (double)s->highest;
-    } else if (!(zero >= -2147483648.0 && zero <= 2147483647.0)) {
-        return FQ_ZERO_POINT_TOO_FAR;
-    }
-    *zero_point = (int32_t)zero;
-    return FQ_RANGE_OK;
-}
+int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point);
+int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point);
 
 #endif

@@ -1,0 +1,48 @@
+/* What is called once a range or once a row and so need not be inlined; and must not be, where a compiler could move its
+ * arithmetic out of fq_fpenv_enter ... fq_fpenv_leave. */
+#include "numerics.h"
+
+int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
+{
+    double range, step, zero;
+    int32_t middle = s->lowest < 0 ? 0 : (s->highest + 1) / 2;
+
+    if (s->symmetric) {
+        range = -lo > hi ? -lo : hi;
+        step = range / (double)(s->highest - middle);
+    } else {
+        if (s->include_zero) {
+            lo = lo < 0.0 ? lo : 0.0;
+            hi = hi > 0.0 ? hi : 0.0;
+        }
+        range = hi - lo;
+        step = range / (double)(s->highest - s->lowest);
+    }
+    if (range == 0.0)
+        step = 1.0;
+    else if (step < (double)FLT_MIN)
+        step = (double)FLT_MIN;
+    *scale = (float)step;
+    if (!(*scale <= FLT_MAX))
+        return FQ_RANGE_TOO_WIDE;
+
+    if (s->symmetric) {
+        *zero_point = middle;
+        return FQ_RANGE_OK;
+    }
+    zero = nearbyint((double)s->lowest - lo / step);
+    if (s->include_zero) {
+        zero = zero > (double)s->lowest ? zero : (double)s->lowest;
+        zero = zero < (double)s->highest ? zero : (double)s->highest;
+    } else if (!(zero >= -2147483648.0 && zero <= 2147483647.0)) {
+        return FQ_ZERO_POINT_TOO_FAR;
+    }
+    *zero_point = (int32_t)zero;
+    return FQ_RANGE_OK;
+}
+
+/* float32 to float64 is arithmetic too: under "denormals are zero" it would flush. */
+int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point)
+{
+    return fq_qparams((double)lo, (double)hi, s, scale, zero_point);
+}

@@ -1,0 +1,184 @@
+"""Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree, rebuilds
+the copy, and runs the tests on it until one fails.
+
+    python tests/sabotage.py                    all of them, in about half an hour
+    python tests/sabotage.py --list
+    python tests/sabotage.py "no tail" columns  those whose names contain one of these
+
+Exit status 0 if every mistake is found, 1 if one survives, 2 if the script itself has a problem: a text that is not in
+its file as often as it says, an edit that does not compile, tests that fail without any edit.
+
+Needs what a build needs (Cython, NumPy, a compiler) and the installed package's dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+from sabotage_edits import EDITS, Edit
+
+ROOT = Path(__file__).resolve().parent.parent
+COPIED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "fastquant", "tests"]
+LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
+
+# Those that find most, and fast, first. The others test the reference, the command line or one constant for long.
+TESTS = [
+    f"tests/test_{name}.py"
+    for name in (
+        *("span_lengths", "reference", "minmax", "rows", "layouts", "errors", "api", "cpu", "guard_pages"),
+        *("span_values", "environment", "memory", "sweep", "properties"),
+    )
+]
+
+
+class Broken(Exception):
+    """The script has a problem, so that nothing can be said about the tests."""
+
+
+class Tree:
+    """A copy of the repository, built in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, path / name, ignore=LEFT_OUT)
+            elif source.exists():
+                shutil.copy2(source, path / name)
+        self.environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment.pop("FASTQUANT_CPU", None)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self.path,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def build(self) -> None:
+        """From nothing: no object of an earlier build is used."""
+        shutil.rmtree(self.path / "build", ignore_errors=True)
+        for pattern in ("*.so", "*.pyd", "_kernels.c"):
+            for old in (self.path / "fastquant").glob(pattern):
+                old.unlink()
+        built = self.run("setup.py", "-q", "build_ext", "--inplace", "--force")
+        if built.returncode:
+            raise Broken("does not compile:\n" + built.stderr.strip()[-1500:])
+        where = self.run("-c", "import fastquant._kernels as k; print(k.__file__)").stdout.strip()
+        if not Path(where or "/").is_relative_to(self.path):
+            raise Broken(f"tests would import {where or 'nothing'}, not the copy in {self.path}")
+
+    def test(self, *options: str) -> tuple[bool, list[str]]:
+        """Whether all passed, and the tests that failed."""
+        done = self.run(
+            "-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *TESTS
+        )
+        failed = re.findall(r"^(?:FAILED|ERROR) (tests/\S+::.+?|tests/\S+)(?: - .*)?$", done.stdout, re.MULTILINE)
+        if done.returncode < 0:
+            # The process died, as it may with a wrong address: the traceback names the test.
+            found = re.search(r'File ".*(tests/test_\w+\.py)", line \d+ in (test_\w+)', done.stderr)
+            failed = [f"{found[1]}::{found[2]}" if found else "?", f"(signal {-done.returncode})"]
+        if done.returncode > 1 or (done.returncode and not failed):
+            raise Broken(f"pytest ended with status {done.returncode}:\n{(done.stdout + done.stderr)[-1500:]}")
+        return done.returncode == 0, failed
+
+
+def edited(edit: Edit, tree: Tree) -> str:
+    """The file's text with the edit."""
+    text = (ROOT / edit.file).read_text()
+    for old, new, *times in edit.pairs:
+        expected = times[0] if times else 1
+        if text.count(old) != expected:
+            raise Broken(f"{edit.file}: {old!r} occurs {text.count(old)} times, expected {expected}")
+        text = text.replace(old, new)
+    return text
+
+
+def outcome(edit: Edit, tree: Tree, options: list[str]) -> tuple[str, str]:
+    """("killed", by what), ("SURVIVED", "") or ("ERROR", why)."""
+    path = tree.path / edit.file
+    original = path.read_text()
+    try:
+        path.write_text(edited(edit, tree))
+        tree.build()
+        passed, failed = tree.test("-x", *options)
+        return ("SURVIVED", "") if passed else ("killed", " ".join(failed))
+    except Broken as error:
+        return "ERROR", str(error)
+    finally:
+        path.write_text(original)
+
+
+def baseline(tree: Tree, deselect_failing: bool) -> list[str]:
+    """Options for the other runs, once the tests have passed without any edit."""
+    tree.build()
+    passed, failed = tree.test()
+    if passed:
+        return []
+    if not deselect_failing:
+        raise Broken("without any edit these fail:\n" + "\n".join(failed))
+    print(f"deselected, since they fail without any edit: {len(failed)} tests", flush=True)
+    return [f"--deselect={name}" for name in failed]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="only edits whose name contains one of these")
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument("--jobs", type=int, default=1, help="so many at a time")
+    parser.add_argument("--deselect-failing", action="store_true", help="leave out tests that fail without any edit")
+    arguments = parser.parse_args()
+    edits = [e for e in EDITS if not arguments.names or any(name in e.name for name in arguments.names)]
+    if not edits or len({e.name for e in EDITS}) != len(EDITS):
+        parser.error("no edit has such a name" if not edits else "two edits have one name")
+    if arguments.list:
+        print(*(f"{e.name}  ({e.file})" for e in edits), sep="\n")
+        return 0
+
+    counts = {"killed": 0, "SURVIVED": 0, "ERROR": 0}
+    printing = threading.Lock()
+    with tempfile.TemporaryDirectory(prefix="fastquant-sabotage-") as directory:
+        trees: Queue[Tree] = Queue()
+        for i in range(max(1, arguments.jobs)):
+            trees.put(Tree(Path(directory).resolve() / str(i)))
+        tree = trees.get()
+        try:
+            for edit in edits:
+                edited(edit, tree)
+            options = baseline(tree, arguments.deselect_failing)
+        except Broken as error:
+            print(error, file=sys.stderr)
+            return 2
+        trees.put(tree)
+
+        def work(edit: Edit) -> None:
+            tree = trees.get()
+            result, by = outcome(edit, tree, options)
+            trees.put(tree)
+            with printing:
+                counts[result] += 1
+                print(f"{result:9} {edit.name:55} {by}", flush=True)
+
+        with ThreadPoolExecutor(max(1, arguments.jobs)) as workers:
+            list(workers.map(work, edits))
+    print(", ".join(f"{count} {result}" for result, count in counts.items()))
+    return 2 if counts["ERROR"] else 1 if counts["SURVIVED"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
