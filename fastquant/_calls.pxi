@@ -143,7 +143,7 @@ def minmax(x, *, axis=None):
     """
     cdef float lo, hi
     if axis is None and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
-        return Range(float32_scalar(lo), float32_scalar(hi))
+        return named(Range, (float32_scalar(lo), float32_scalar(hi)))
     return general("minmax", (x, axis))
 
 
@@ -168,18 +168,18 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     cdef double low, high
     cdef float scale
     cdef int32_t zero_point
-    cdef int code, status
+    cdef int code, status = FQ_RANGE_TOO_WIDE  # or not plain
     cdef fq_scheme scheme
     cdef fq_fpenv env
-    if dtype is not None and read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
-        code = read_code(dtype, None)
-        if code >= 0:
-            scheme = scheme_of(code, symmetric, narrow_range, include_zero)
-            env = fq_fpenv_enter()
+    code = -1 if dtype is None else read_code(dtype, None)
+    if code >= 0:
+        scheme = scheme_of(code, symmetric, narrow_range, include_zero)
+        env = fq_fpenv_enter()
+        if read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
             status = fq_qparams(low, high, &scheme, &scale, &zero_point)
-            fq_fpenv_leave(env)
-            if status == FQ_RANGE_OK:
-                return QParams(float32_scalar(scale), int32_scalar(zero_point))
+        fq_fpenv_leave(env)
+        if status == FQ_RANGE_OK:
+            return named(QParams, (float32_scalar(scale), int32_scalar(zero_point)))
     return general("qparams", (lo, hi, dtype, symmetric, narrow_range, include_zero))
 
 
@@ -216,5 +216,5 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             fq_fpenv_leave(env)
             q = new_like(a, array_type_of_code[code]) if out is None else out
             run_plain(FQ_quantize, a, <cnp.ndarray> q, &p)
-            return Quantized(q, float32_scalar(scale), int32_scalar(p.zero_point))
+            return named(Quantized, (q, float32_scalar(scale), int32_scalar(p.zero_point)))
     return general("quantize_dynamic", (x, dtype, symmetric, narrow_range, axis, out))

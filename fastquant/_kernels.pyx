@@ -223,17 +223,17 @@ cdef inline bint is_float32(object dtype):
 
 cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, object offset, int code):
     """The parameters of a plain call, in float32."""
-    cdef fq_fpenv env
-    if code < 0 or not read_number(scale, &p.scale) or not read_zero_point(zero_point, &p.zero_point):
-        return False
+    cdef fq_fpenv env = fq_fpenv_enter()
+    cdef bint plain = code >= 0 and read_number(scale, &p.scale) and read_zero_point(zero_point, &p.zero_point)
     p.offset = 0
-    if offset is not None and (p.zero_point != 0 or not read_number(offset, &p.offset)):
-        return False
-    env = fq_fpenv_enter()
-    p.scale = <float> p.scale
-    p.offset = <float> p.offset
+    if plain and offset is not None:
+        plain = p.zero_point == 0 and read_number(offset, &p.offset)
+    if plain:
+        p.scale = <float> p.scale
+        p.offset = <float> p.offset
+        plain = 0 < p.scale < INFINITY and -INFINITY < p.offset < INFINITY
     fq_fpenv_leave(env)
-    if not (0 < p.scale < INFINITY and -INFINITY < p.offset < INFINITY):
+    if not plain:
         return False
     p.real = FQ_f32
     set_code_type(p, code)
@@ -281,6 +281,11 @@ cdef inline object float32_scalar(float v):
 
 cdef inline object int32_scalar(int v):
     return PyArray_Scalar(&v, int32_dtype, None)
+
+
+cdef inline object named(type kind, tuple values):
+    """A NamedTuple of the values. Its own __new__ is Python code and takes longer than a small kernel."""
+    return tuple.__new__(kind, values)
 
 
 # ---- the public functions ----

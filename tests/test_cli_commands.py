@@ -202,7 +202,7 @@ def test_wrong_usage(argv: list[str], capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def run(*argv: object, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fastquant", *map(str, argv)]
+    command = [sys.executable, "-P", "-m", "fastquant", *map(str, argv)]
     return subprocess.run(command, text=True, stderr=subprocess.PIPE, timeout=120, **options)
 
 

@@ -70,7 +70,7 @@ def test_target_of_a_wrong_kind(name):
 def in_a_new_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name != "FASTQUANT_CPU"}
     return subprocess.run(
-        [sys.executable, "-c", code], env={**kept, **environment}, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", code], env={**kept, **environment}, capture_output=True, text=True, check=False
     )
 
 

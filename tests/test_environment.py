@@ -239,7 +239,7 @@ assert all(a.tobytes() == b.tobytes() for a, b in zip(got, expected))
 def test_traps(target, fpcontrol):
     """Exceptions that the caller has unmasked are not raised by NaN and infinity among the inputs."""
     done = subprocess.run(
-        [sys.executable, "-c", TRAPPED, fpcontrol, target], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-c", TRAPPED, fpcontrol, target], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"exit status {done.returncode}\n{done.stderr}"
 

@@ -371,7 +371,7 @@ def test_signals(
         out.write_bytes(b"precious")
     before = listing(source.parent)
     marker = tmp_path_factory.mktemp("marker") / "started"
-    command = [sys.executable, "-c", DRIVER, str(marker), "quantize", str(source), "-o", str(out)]
+    command = [sys.executable, "-P", "-c", DRIVER, str(marker), "quantize", str(source), "-o", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 60
         while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -393,7 +393,7 @@ def test_a_limit_of_the_system(source: Path) -> None:
     code += "from fastquant.cli import main; sys.exit(main(sys.argv[1:]))"
     for suffix in (".npz", ".safetensors"):
         out = str(source.with_name("o" + suffix))
-        command = [sys.executable, "-c", code, "quantize", str(source), "-o", out]
+        command = [sys.executable, "-P", "-c", code, "quantize", str(source), "-o", out]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr == f"fastquant: {out}: File too large\n"
