@@ -278,8 +278,9 @@ TORCH_DECOMPOSED = Peer(
 
 
 def _ort() -> Any:
+    runtime = importlib.import_module("onnxruntime")
     importlib.import_module("onnx")  # which writes the models
-    return importlib.import_module("onnxruntime")
+    return runtime
 
 
 def _ort_names(case: Case, names: Names) -> Names:
@@ -372,7 +373,7 @@ def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
                     peer.load()
                 found.append(peer)
             except Exception as error:  # whatever a broken installation raises
-                missing = isinstance(error, ModuleNotFoundError) and error.name == peer.module
+                missing = isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] == peer.module
                 skipped.append(
                     f"{peer.name}: " + ("not installed" if missing else f"does not load ({error})")
                 )

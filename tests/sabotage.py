@@ -1,5 +1,5 @@
-"""Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree, rebuilds
-the copy, and runs the tests on it until one fails.
+"""Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree,
+rebuilds the copy, and runs the tests on it until one fails.
 
     python tests/sabotage.py                    all of them, in about half an hour
     python tests/sabotage.py --list
@@ -100,7 +100,7 @@ class Tree:
 
 def edited(edit: Edit, tree: Tree) -> str:
     """The file's text with the edit."""
-    text = (ROOT / edit.file).read_text()
+    text = (tree.path / edit.file).read_text()
     for old, new, *times in edit.pairs:
         expected = times[0] if times else 1
         if text.count(old) != expected:

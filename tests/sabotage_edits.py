@@ -1,7 +1,7 @@
 """The edits of sabotage.py: mistakes that somebody could make in the kernels and in the checks around them.
 
-Each has a name, a file, and pairs of (text, replacement). A text occurs once in its file; where it occurs more often the
-pair has the number of times as a third element. Keep the texts short: they have to follow the sources.
+Each has a name, a file, and pairs of (text, replacement). A text occurs once in its file; where it occurs more often
+the pair has the number of times as a third element. Keep the texts short: they have to follow the sources.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ class Edit(NamedTuple):
 LANES = "fastquant/src/lanes_avx2.h"
 SPANS = "fastquant/src/spans.inc.h"
 NUMERICS = "fastquant/src/numerics.h"
+PARAMETERS = "fastquant/src/numerics.c"
 FPENV = "fastquant/src/fpenv.h"
 PORTABLE = "fastquant/_portable.pxi"
 KERNELS = "fastquant/_kernels.pyx"
@@ -180,27 +181,27 @@ EDITS = [
         NUMERICS,
         [
             (
-                "((double)code - (double)zero_point) * scale",
-                "(double)(int32_t)((uint32_t)code - (uint32_t)zero_point) * scale",
+                "double product = ((double)code - (double)zero_point) * scale",
+                "double product = (double)(int32_t)((uint32_t)code - (uint32_t)zero_point) * scale",
             )
         ],
     ),
     Edit("portable: minimum keeps NaN", NUMERICS, [("return v < low ? v : low;", "return low < v ? low : v;", 2)]),
     Edit(
         "qparams rounds half up",
-        NUMERICS,
+        PARAMETERS,
         [("nearbyint((double)s->lowest - lo / step)", "floor((double)s->lowest - lo / step + 0.5)")],
     ),
-    Edit("qparams: zero point from the rounded scale", NUMERICS, [("lo / step", "lo / (double)*scale")]),
-    Edit("qparams: subnormal scale", NUMERICS, [("step < (double)FLT_MIN", "step < 0.0")]),
-    Edit("qparams: infinite scale", NUMERICS, [("if (!(*scale <= FLT_MAX))", "if (*scale < 0.0f)")]),
-    Edit("qparams: zero not included", NUMERICS, [("lo = lo < 0.0 ? lo : 0.0;", "")]),
+    Edit("qparams: zero point from the rounded scale", PARAMETERS, [("lo / step", "lo / (double)*scale")]),
+    Edit("qparams: subnormal scale", PARAMETERS, [("step < (double)FLT_MIN", "step < 0.0")]),
+    Edit("qparams: infinite scale", PARAMETERS, [("if (!(*scale <= FLT_MAX))", "if (*scale < 0.0f)")]),
+    Edit("qparams: zero not included", PARAMETERS, [("lo = lo < 0.0 ? lo : 0.0;", "")]),
     Edit(
         "qparams: zero point not limited",
-        NUMERICS,
+        PARAMETERS,
         [("zero = zero < (double)s->highest ? zero : (double)s->highest;", "")],
     ),
-    Edit("qparams: zero point beyond int32", NUMERICS, [("zero <= 2147483647.0", "zero <= 2147483648.0")]),
+    Edit("qparams: zero point beyond int32", PARAMETERS, [("zero <= 2147483647.0", "zero <= 2147483648.0")]),
     # ---- the environment ----
     Edit(
         "floating-point mode left as it is",
@@ -244,7 +245,7 @@ EDITS = [
     ),
     Edit("portable: range without its rest", PORTABLE, [("extent_columns(x + i, n - i, low, high, total)", "pass")]),
     # ---- entry points ----
-    Edit("scale not checked", KERNELS, [("return 0 < value[0] < INFINITY", "return True")]),
+    Edit("scale not checked", KERNELS, [("plain = 0 < p.scale < INFINITY and", "plain =")]),
     Edit("scales not checked", KERNELS, [("if not 0 < v < INFINITY:", "if not 0 < v:")]),
     Edit("zero point wraps", KERNELS, [("return overflow == 0 and v == value[0]", "return overflow == 0")]),
     Edit("overlap not checked", KERNELS, [("return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b", "return (True")]),
@@ -280,7 +281,7 @@ EDITS = [
     Edit("GIL never released", KERNELS, [("if n < RELEASE_GIL_FROM:", "if True:")]),
     Edit("range: -0 stays", CALLS, [("lo[0] = lo[0] if lo[0] != 0 else 0", "pass")]),
     Edit("range: infinity not noticed", CALLS, [("and hi[0] < INFINITY", "")]),
-    Edit("range: NaN not noticed", CALLS, [("return poison == 0 and", "return")]),
+    Edit("range: NaN not noticed", CALLS, [("finite = poison == 0 and", "finite =")]),
     Edit("narrow_range ignored", CALLS, [("fq_code_types[code].lowest + narrow_range", "fq_code_types[code].lowest")]),
     # ---- checks in Python ----
     Edit(
