@@ -1,6 +1,13 @@
 """Exact, fast conversion between real arrays and the small number types of machine learning."""
 
 from importlib.metadata import version as _version
+from importlib.util import find_spec as _find_spec
+
+if _find_spec("fastquant._kernels") is None:
+    raise ImportError(
+        f"no compiled kernels in {__path__[0]}: this is a source tree. Run Python from another folder, where the "
+        "installed package is found, or build the kernels in place with: pip install -e ."
+    )
 
 from fastquant import cpu
 from fastquant._kernels import dequantize, fake_quantize, minmax, qparams, quantize, quantize_dynamic

@@ -15,6 +15,7 @@ from fastquant._arguments import (
     as_codes,
     as_reals,
     check_axis,
+    check_code_type,
     choose_code_type,
     layout,
     read_offset,
@@ -42,8 +43,8 @@ def _run(
     shape = src.shape
     rows = layout(shape, axis)
     scale, zero_point, offset = parameters
-    zero_points = read_zero_point(zero_point, shape, axis, rows[1])
     scales = read_scale(scale, real, shape, axis, rows[1])
+    zero_points = read_zero_point(zero_point, shape, axis, rows[1])
     offsets = read_offset(offset, zero_points, real, shape, axis, rows[1])
     if src.size:
         # out may be, or overlap, an array of parameters.
@@ -73,6 +74,7 @@ def dequantize(q: Any, scale: Any, zero_point: Any, dtype: Any, axis: Any, offse
 
 def fake_quantize(x: Any, scale: Any, zero_point: Any, dtype: Any, axis: Any, offset: Any, out: Any) -> Array:
     codes = code_type(dtype)
+    check_code_type(codes, zero_point)
     given = real_input(x)
     a = as_reals(given)
     axis = check_axis(axis, a.shape)
@@ -92,7 +94,11 @@ def quantize_dynamic(x: Any, dtype: Any, symmetric: Any, narrow_range: Any, axis
     a = as_reals(real_input(x))
     axis = check_axis(axis, a.shape)
     target = Output(out, a, codes.dtype, codes.dtype)
-    lo, hi = (bound.astype(np.float64) for bound in extremes(a, axis))
-    scale, zero_point = params_of(lo, hi, codes, symmetric, narrow_range, True)
-    q = _run("quantize", a, target, a.dtype, codes, (scale, zero_point, None), axis)
+    lo, hi = extremes(a, axis)
+    scale, zero_point = params_of(lo.astype(np.float64), hi.astype(np.float64), codes, symmetric, narrow_range, True)
+    if a.size:
+        rows = layout(a.shape, axis)
+        scales = scale.astype(a.dtype, copy=False)
+        _kernels.run("quantize", a, target.array, scales, zero_point, np.zeros_like(scales), codes.row, *rows)
+    q = target.finish()
     return Quantized(q, scale[0], zero_point[0]) if axis is None else Quantized(q, scale, zero_point)

@@ -25,10 +25,20 @@ _INT32 = np.dtype(np.int32)
 def _as_array(value: Any, argument: str, expected: str) -> Array:
     if type(value) is np.ndarray:
         return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
     try:
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
+
+
+def _kind(value: Any, a: Array) -> str:
+    """What the caller gave, in the caller's terms: a is what NumPy made of it."""
+    if not hasattr(value, "dtype") and a.ndim == 0:
+        return repr(value) if value is None or isinstance(value, (bool, str)) else type(value).__name__
+    what = "an array" if hasattr(value, "dtype") else f"a {type(value).__name__}"
+    return f"{what} of {a.dtype}" if a.ndim else str(a.dtype)
 
 
 def _contiguous(a: Array, dtype: np.dtype[Any]) -> Array:
@@ -48,7 +58,7 @@ def real_input(x: Any, argument: str = "x") -> Array:
     # An array of integers is more likely to be codes than reals; Python numbers are numbers.
     if not hasattr(x, "dtype") and (a.dtype.kind in "iu" or a.size == 0):
         return a.astype(np.float64)
-    raise TypeError(f"{argument}: got an array of {a.dtype}, expected {_REALS}")
+    raise TypeError(f"{argument}: got {_kind(x, a)}, expected {_REALS}")
 
 
 def as_reals(a: Array) -> Array:
@@ -63,7 +73,7 @@ def as_codes(q: Any, argument: str = "q") -> tuple[Array, CodeType]:
     a = _as_array(q, argument, _CODES)
     codes = code_type_of(a.dtype)
     if codes is None:
-        raise TypeError(f"{argument}: got an array of {a.dtype}, expected {_CODES}")
+        raise TypeError(f"{argument}: got {_kind(q, a)}, expected {_CODES}")
     return _contiguous(np.asarray(a), codes.dtype), codes
 
 
@@ -72,7 +82,7 @@ def check_axis(axis: Any, shape: tuple[int, ...]) -> int | None:
     if axis is None:
         return None
     try:
-        index = operator.index(axis)
+        index = operator.index(None if isinstance(axis, (bool, np.bool_)) else axis)
     except TypeError:
         raise TypeError(f"axis: got {axis!r}, expected None or an integer") from None
     if not -len(shape) <= index < len(shape):
@@ -111,7 +121,7 @@ def _at(a: Array, i: int) -> str:
 def _real_parameter(value: Any, argument: str, expected: str, shape: tuple[int, ...], axis: int | None) -> Array:
     a = _as_array(value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
-        raise TypeError(f"{argument}: got {a.dtype}, expected {expected}")
+        raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
     _check_shape(a, argument, shape, axis)
     return a
 
@@ -136,7 +146,7 @@ def read_zero_point(zero_point: Any, shape: tuple[int, ...], axis: int | None, c
         if a.dtype.kind == "O" and all(isinstance(v, int) for v in a.flat):
             raise ValueError(f"zero_point: got integers beyond 64 bits, expected {expected}")
         hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
-        raise TypeError(f"zero_point: got {a.dtype}, expected {expected}{hint}")
+        raise TypeError(f"zero_point: got {_kind(zero_point, a)}, expected {expected}{hint}")
     _check_shape(a, "zero_point", shape, axis)
     if not np.can_cast(a.dtype, _INT32):
         wrong = (a < -(2**31)) | (a > 2**31 - 1)
@@ -160,17 +170,27 @@ def read_offset(
     return _spread(rounded, real, channels)
 
 
-def choose_code_type(dtype: Any, zero_point: Any, out: Any) -> CodeType:
-    """dtype; without one, the zero point's if NumPy gave it one that codes have; else out's; else int8.
+def _narrow_dtype(zero_point: Any) -> np.dtype[Any] | None:
+    """The dtype of a zero point that NumPy gave a type of codes. int32, such as qparams returns, says nothing."""
+    own = getattr(zero_point, "dtype", None)
+    return own if isinstance(own, np.dtype) and own.kind in "iu" and own.itemsize < 4 else None
 
-    An int32 or int64 zero point, such as qparams returns or a list becomes, says nothing about the codes.
-    """
+
+def choose_code_type(dtype: Any, zero_point: Any, out: Any) -> CodeType:
+    """dtype; without one, the zero point's if NumPy gave it one that codes have; else out's; else int8."""
     if dtype is not None:
         return code_type(dtype)
-    own = getattr(zero_point, "dtype", None)
-    if isinstance(own, np.dtype) and own.kind in "iu" and own.itemsize < 4:
+    own = _narrow_dtype(zero_point)
+    if own is not None:
         return code_type(own, "zero_point")
     return (code_type_of(out.dtype) if isinstance(out, np.ndarray) else None) or CODE_TYPES["int8"]
+
+
+def check_code_type(codes: CodeType, zero_point: Any) -> None:
+    """For fake_quantize, whose dtype has a default that a zero point of another type would silently contradict."""
+    own = _narrow_dtype(zero_point)
+    if own is not None and own != codes.dtype:
+        raise ValueError(f"zero_point: got {own}, expected {codes.name} or int32 where dtype is {codes.name}")
 
 
 class Output:

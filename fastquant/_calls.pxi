@@ -114,11 +114,9 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     set_code_type(&p, 0)
     run_span(FQ_minmax, cnp.PyArray_DATA(x), &found, cnp.PyArray_SIZE(x), &p)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
-    lo[0] = lo[0] if lo[0] != 0 else 0
-    hi[0] = hi[0] if hi[0] != 0 else 0
-    finite = poison == 0 and lo[0] > -INFINITY and hi[0] < INFINITY and cnp.PyArray_SIZE(x) > 0
+    finite = settle(lo, hi, &poison, 1)
     fq_fpenv_leave(env)
-    return finite
+    return finite and cnp.PyArray_SIZE(x) > 0
 
 
 cdef inline fq_scheme scheme_of(int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:

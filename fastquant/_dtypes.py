@@ -44,7 +44,8 @@ def _name_of(dtype: Any, argument: str, expected: str) -> str:
     try:
         return str(np.dtype(dtype).newbyteorder("=").name)
     except TypeError:
-        raise TypeError(f"{argument}: got {dtype!r}, expected {expected}") from None
+        error = ValueError if isinstance(dtype, str) else TypeError
+        raise error(f"{argument}: got {dtype!r}, expected {expected}") from None
 
 
 def code_type(dtype: Any, argument: str = "dtype") -> CodeType:

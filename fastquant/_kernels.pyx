@@ -349,22 +349,33 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offse
         fq_fpenv_leave(env)
 
 
+cdef inline bint settle(real_t *lo, real_t *hi, const real_t *poison, ptrdiff_t n) noexcept nogil:
+    """-0 to +0, so that the result does not depend on the order of comparisons; and whether all is finite."""
+    cdef ptrdiff_t i
+    cdef bint finite = True
+    for i in range(n):
+        lo[i] = lo[i] if lo[i] != 0 else 0
+        hi[i] = hi[i] if hi[i] != 0 else 0
+        finite = finite and lo[i] > -INFINITY and hi[i] < INFINITY and poison[i] == poison[i]
+    return finite
+
+
 def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner):
     """Smallest and largest value of each channel of x, seen as (outer, channels, inner), into lo and hi.
 
     All three arrays C-contiguous, aligned, native and of one real type; lo and hi of length `channels`; x not empty.
-    False if x holds NaN or infinity. -0 counts as +0, so that the result does not depend on the order of comparisons.
+    False if x holds NaN or infinity.
     """
     cdef fq_affine p
     cdef fq_extent found
     cdef int real = FQ_f32 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32 else FQ_f64
-    cdef cnp.ndarray poison = np.zeros_like(lo)
+    cdef cnp.ndarray poison = cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(lo), cnp.PyArray_TYPE(x), 0)
     cdef const char *a = cnp.PyArray_BYTES(x)
     cdef char *low = cnp.PyArray_BYTES(lo)
     cdef char *high = cnp.PyArray_BYTES(hi)
     cdef char *bad = cnp.PyArray_BYTES(poison)
     cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x), o, c
-    cdef bint columns = inner == 1 and channels > 1
+    cdef bint columns = inner == 1 and channels > 1, finite
     cdef int op = FQ_minmax_columns if columns else FQ_minmax
     cdef ptrdiff_t steps = 1 if columns else channels, run_length = channels if columns else inner
     cdef fq_fpenv env
@@ -385,10 +396,12 @@ def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptr
                 found.poison = bad + c * size
                 span(a, &found, run_length, &p)
                 a += run_length * size
+        if real == FQ_f32:
+            finite = settle(<float *> low, <float *> high, <const float *> bad, channels)
+        else:
+            finite = settle(<double *> low, <double *> high, <const double *> bad, channels)
         fq_fpenv_leave(env)
-    lo[lo == 0] = 0
-    hi[hi == 0] = 0
-    return bool((np.isfinite(lo) & np.isfinite(hi) & ~np.isnan(poison)).all())
+    return finite
 
 
 def first_not_scale(cnp.ndarray scales):

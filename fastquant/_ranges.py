@@ -15,10 +15,10 @@ from fastquant._results import QParams, Range
 def extremes(a: Array, axis: int | None) -> Range:
     """Range of a contiguous array of an arithmetic type, as arrays of one element for each channel."""
     outer, channels, inner = layout(a.shape, axis)
-    if a.size == 0:
+    if a.size == 0 and channels > 0:
         raise ValueError(f"x: got shape {a.shape}, expected at least one value: nothing has no range")
     lo, hi = np.empty(channels, a.dtype), np.empty(channels, a.dtype)
-    if not _kernels.extremes(a, lo, hi, outer, channels, inner):
+    if a.size and not _kernels.extremes(a, lo, hi, outer, channels, inner):
         where = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
         at = f" at index ({', '.join(map(str, where))})" if a.ndim else ""
         raise ValueError(f"x: got {a[where]}{at}, expected finite values: NaN and infinity have no scale")

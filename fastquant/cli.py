@@ -86,9 +86,10 @@ class Job:
 
 def _plan(source: Source, args: argparse.Namespace) -> list[Job]:
     names = {tensor.name for tensor in source.tensors}
-    for pattern in args.include:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise FileError(source.path, f"--include {pattern!r} matches none of its {len(names)} tensors")
+    for option in ("include", "exclude"):  # a typo, and a layer to be left alone would be quantized
+        for pattern in getattr(args, option):
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise FileError(source.path, f"--{option} {pattern!r} matches none of its {len(names)} tensors")
     jobs = []
     for tensor in source.tensors:
         included = not args.include or any(fnmatchcase(tensor.name, p) for p in args.include)
@@ -103,7 +104,8 @@ def _plan(source: Source, args: argparse.Namespace) -> list[Job]:
 def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Namespace) -> list[Tensor]:
     ndim = len(tensor.shape)
     if args.axis is not None and not -ndim <= args.axis < ndim:
-        problem = f"--axis {args.axis} is out of range for tensor {tensor.name!r} of shape {tensor.shape}"
+        problem = f"--axis {args.axis} is out of range for tensor {tensor.name!r} of shape {tensor.shape}: "
+        problem += f"leave it out with --exclude {glob.escape(tensor.name)!r}"
         raise FileError(source.path, problem)
     shape = () if args.axis is None else (tensor.shape[args.axis],)
     outputs = [array_tensor(tensor.name, args.dtype, tensor.shape)]
@@ -176,6 +178,8 @@ def quantize_command(args: argparse.Namespace) -> int:
     how = f"{args.dtype}, {'asymmetric' if args.asymmetric else 'symmetric'}, "
     how += "one scale per tensor" if args.axis is None else f"one scale per index of axis {args.axis}"
     say(f"{len(rows)} of {len(jobs)} tensors quantized ({how}).")
+    if not rows:
+        say("Only floating tensors (F16, BF16, F32, F64) of two dimensions or more, not empty, are quantized.")
     if copied:
         say(f"{len(copied)} copied unchanged ({sum(t.nbytes for t in copied):,} bytes).")
     if source.metadata and Path(args.out).suffix.lower() == ".npz":

@@ -163,3 +163,17 @@ def test_targets_agree_on_a_large_array():
         with fq.cpu.use(name):
             results.append((fq.quantize(x, 0.03).tobytes(), fq.fake_quantize(x, 0.03).tobytes(), fq.minmax(x)))
     assert all(result == results[0] for result in results)
+
+
+def test_a_source_tree_says_that_it_is_one(tmp_path):
+    """Python started in a clone finds the package without its kernels."""
+    package = tmp_path / "fastquant"
+    package.mkdir()
+    source = os.path.join(os.path.dirname(fq.__file__), "__init__.py")
+    with open(source) as file:
+        (package / "__init__.py").write_text(file.read())
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", "import fastquant"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert result.returncode == 1
+    assert f"no compiled kernels in {package}: this is a source tree" in result.stderr

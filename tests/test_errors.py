@@ -30,8 +30,8 @@ SHARED = [
     ({"scale": 0}, ValueError, ["scale: got 0"]),
     ({"scale": "0.1"}, TypeError, ["scale: got", "finite numbers > 0"]),
     ({"scale": None}, TypeError, ["scale: got"]),
-    ({"scale": True}, TypeError, ["scale: got bool"]),
-    ({"scale": 0.1 + 0j}, TypeError, ["scale: got complex128"]),
+    ({"scale": True}, TypeError, ["scale: got True"]),
+    ({"scale": 0.1 + 0j}, TypeError, ["scale: got complex,"]),
     ({"scale": [[0.1], [0.1, 0.2]]}, TypeError, ["scale: got list"]),
     ({"scale": [0.1, 0.2]}, ValueError, ["scale: got shape (2,)", "give axis"]),
     ({"scale": [[0.1]]}, ValueError, ["scale: got shape (1, 1)"]),
@@ -41,10 +41,10 @@ SHARED = [
     ({"scale": [0.1, 0.1, -1.0, 0.0], "axis": 0}, ValueError, ["scale: got -1.0 at index 2"]),
     ({"scale": [0.1, 0.1, 0.1, np.nan], "axis": 0}, ValueError, ["scale: got nan at index 3"]),
     # zero_point
-    ({"zero_point": 0.5}, TypeError, ["zero_point: got float64", "int32", "offset"]),
-    ({"zero_point": 1.0}, TypeError, ["zero_point: got float64"]),
+    ({"zero_point": 0.5}, TypeError, ["zero_point: got float,", "int32", "offset"]),
+    ({"zero_point": 1.0}, TypeError, ["zero_point: got float,"]),
     ({"zero_point": np.float32(1)}, TypeError, ["zero_point: got float32"]),
-    ({"zero_point": True}, TypeError, ["zero_point: got bool"]),
+    ({"zero_point": True}, TypeError, ["zero_point: got True"]),
     ({"zero_point": None}, TypeError, ["zero_point: got"]),
     ({"zero_point": "3"}, TypeError, ["zero_point: got"]),
     ({"zero_point": 2**31}, ValueError, ["zero_point: got 2147483648", "int32"]),
@@ -63,7 +63,7 @@ SHARED = [
     ({"offset": 1e39}, ValueError, ["offset: got 1e+39", "float32"]),
     ({"offset": 0.5, "zero_point": 3}, ValueError, ["offset", "zero_point", "one of the two"]),
     ({"offset": "0.5"}, TypeError, ["offset: got"]),
-    ({"offset": True}, TypeError, ["offset: got bool"]),
+    ({"offset": True}, TypeError, ["offset: got True"]),
     ({"offset": [0.5, 0.5]}, ValueError, ["offset: got shape (2,)", "give axis"]),
     ({"offset": [0.5, 0.5], "axis": 1}, ValueError, ["offset: got shape (2,)", "shape (3,)"]),
     ({"offset": [0.5, 0.5, np.inf], "axis": 1}, ValueError, ["offset: got inf at index 2"]),
@@ -77,7 +77,7 @@ SHARED = [
 ]
 
 CODE_DTYPES = [
-    ({"dtype": "int7"}, TypeError, ["dtype: got 'int7'", "int8", "uint8"]),
+    ({"dtype": "int7"}, ValueError, ["dtype: got 'int7'", "int8", "uint8"]),
     ({"dtype": "int16"}, ValueError, ["dtype: got int16", "int8", "uint8"]),
     ({"dtype": np.float32}, ValueError, ["dtype: got float32", "int8"]),
     ({"dtype": int}, ValueError, ["dtype: got int64", "int8"]),
@@ -88,7 +88,7 @@ CODE_DTYPES = [
 
 REAL_DTYPES = [
     ({"dtype": "int8"}, ValueError, ["dtype: got int8", "float32", "bfloat16"]),
-    ({"dtype": "float12"}, TypeError, ["dtype: got 'float12'", "float32"]),
+    ({"dtype": "float12"}, ValueError, ["dtype: got 'float12'", "float32"]),
     ({"dtype": None}, TypeError, ["dtype: got None", "float32"]),
     ({"dtype": 3}, TypeError, ["dtype: got 3"]),
 ]
@@ -101,10 +101,11 @@ BAD_REALS = [
     (np.ones(SHAPE, object), TypeError, ["x: got an array of object"]),
     (np.ones(SHAPE, np.longdouble), TypeError, ["x: got an array of"]),
     (np.ones(SHAPE, "M8[s]"), TypeError, ["x: got an array of datetime64[s]"]),
-    ("text", TypeError, ["x: got an array of <U4"]),
-    (None, TypeError, ["x: got an array of object"]),
+    ("text", TypeError, ["x: got 'text'"]),
+    (None, TypeError, ["x: got None"]),
     ([[1.0], [1.0, 2.0]], TypeError, ["x: got list"]),
-    ([True, False], TypeError, ["x: got an array of bool"]),
+    ([True, False], TypeError, ["x: got a list of bool"]),
+    (np.ma.array(np.ones(SHAPE, np.float32), mask=True), TypeError, ["x: got a masked array"]),
     ({}, TypeError, ["x: got"]),
 ]
 
@@ -112,8 +113,8 @@ BAD_CODES = [
     (np.ones(SHAPE, np.float32), TypeError, ["q: got an array of float32", "int8", "uint8"]),
     (np.ones(SHAPE, np.int16), TypeError, ["q: got an array of int16"]),
     (np.ones(SHAPE, bool), TypeError, ["q: got an array of bool"]),
-    ([1, 2], TypeError, ["q: got an array of int64"]),
-    (None, TypeError, ["q: got an array of object"]),
+    ([1, 2], TypeError, ["q: got a list of int"]),
+    (None, TypeError, ["q: got None"]),
     ([[1], [1, 2]], TypeError, ["q: got list"]),
 ]
 
@@ -220,6 +221,10 @@ def test_ranges(target, x, exception, words, real):
     refused(fq.minmax, (x,), {}, None, exception, words)
     refused(fq.quantize_dynamic, (x,), {}, out, exception, words)
     for axis in range(x.ndim):
+        if x.shape[axis] == 0:  # no channel is left without a range
+            assert fq.minmax(x, axis=axis).lo.shape == (0,)
+            assert fq.quantize_dynamic(x, axis=axis).q.shape == x.shape
+            continue
         refused(fq.minmax, (x,), {"axis": axis}, None, exception, words)
         refused(fq.quantize_dynamic, (x,), {"axis": axis}, out, exception, words)
     refused(fq.minmax, (np.asfortranarray(x),), {}, None, exception, words)
@@ -227,7 +232,7 @@ def test_ranges(target, x, exception, words, real):
 
 @pytest.mark.parametrize("function", [fq.minmax, fq.quantize_dynamic])
 @pytest.mark.parametrize(
-    ("axis", "exception"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), ((0, 1), TypeError)]
+    ("axis", "exception"), [(2, ValueError), (-3, ValueError), (0.5, TypeError), ((0, 1), TypeError), (True, TypeError)]
 )
 def test_axis_of_ranges(function, axis, exception):
     refused(function, (np.ones(SHAPE, np.float32),), {"axis": axis}, None, exception, [f"axis: got {axis}"])
@@ -332,3 +337,13 @@ def test_float64_bounds_are_those_of_float64():
     assert fq.quantize(x, 1e-300, offset=-1e300).tolist() == [127] * 3
     with pytest.raises(ValueError, match="scale: got inf"):
         fq.quantize(x, np.inf)
+
+
+@pytest.mark.parametrize("zero_point", [np.uint8(200), np.array(3, np.uint8)])
+def test_fake_quantize_does_not_guess_past_its_zero_point(zero_point):
+    """quantize would take uint8 from this zero point; here dtype has a default, which is int8."""
+    out = np.full(3, 77, np.float32)
+    x = np.ones(3, np.float32)
+    refused(fq.fake_quantize, (x, 0.05, zero_point), {}, out, ValueError, ["zero_point: got uint8", "int8"])
+    expected = fq.dequantize(fq.quantize(x, 0.05, zero_point), 0.05, zero_point)
+    assert np.array_equal(fq.fake_quantize(x, 0.05, zero_point, dtype="uint8"), expected)
