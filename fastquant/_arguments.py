@@ -81,10 +81,13 @@ def check_axis(axis: Any, shape: tuple[int, ...]) -> int | None:
     """axis as an index from 0 on, or None."""
     if axis is None:
         return None
+    problem = f"axis: got {axis!r}, expected None or an integer"
+    if isinstance(axis, bool):
+        raise TypeError(problem)
     try:
-        index = operator.index(None if isinstance(axis, (bool, np.bool_)) else axis)
+        index = operator.index(axis)
     except TypeError:
-        raise TypeError(f"axis: got {axis!r}, expected None or an integer") from None
+        raise TypeError(problem) from None
     if not -len(shape) <= index < len(shape):
         raise ValueError(f"axis: got {index}, expected an axis of an array of shape {shape}")
     return index % len(shape)

@@ -16,7 +16,8 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=
         With axis also an array of shape (x.shape[axis],).
     zero_point : int32 integer, the code of x = 0, also one outside dtype. With axis also an array like scale.
     dtype : int8 or uint8, as a name, a type or a dtype. None: the zero point's type if it is a NumPy integer of a code
-        type, else out's, else int8.
+        type, else out's, else int8. The int32 zero points of qparams and quantize_dynamic do not tell: give dtype with
+        them, unless the codes are int8.
     axis : the axis of which each index has a scale of its own (ONNX; 0 for the channels of weights or for tokens of
         (tokens, features)). None: one scale for all.
     offset : finite real number instead of zero_point: saturate(nearest((x - offset) / scale)), the difference rounded.
@@ -81,8 +82,9 @@ def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=Non
 def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=None, out=None):
     """dequantize(quantize(x)) in one pass: what x becomes by quantizing, as reals.
 
-    Parameters are those of quantize; dtype is the code type. The result has x's type and shape; out may be x itself.
-    NaN becomes the real of the lowest code. Bit-identical to the two calls, on every CPU.
+    Parameters are those of quantize, but that dtype, the code type, is int8 unless given. The result has x's type and
+    shape; out may be x itself. NaN becomes the real of the lowest code. Bit-identical to the two calls with that dtype,
+    on every CPU.
 
     Raises
     ------
@@ -132,7 +134,8 @@ def minmax(x, *, axis=None):
     """Smallest and largest value, in one pass.
 
     x : array of float32, float64, float16 or bfloat16, of any shape but an empty one; or numbers, which are float64.
-    axis : None for the range of all of x, or the axis of which each index has a range of its own.
+    axis : None for the range of all of x, or the axis of which each index has a range of its own (not, as in
+        np.min, the axis that is reduced away).
 
     Returns Range(lo, hi), of the type that arithmetic on x runs in (float64 for float64 x, else float32): two scalars,
     or with axis two arrays of shape (x.shape[axis],). A zero is +0.

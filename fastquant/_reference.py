@@ -3,9 +3,9 @@
 Slow, obvious, complete. It shares no arithmetic with the kernels. Arguments are those of the public functions (without
 `out`) and are not checked here.
 
-Real numbers. `x` is taken as float32, or as float64 if it is float64 (or a list of Python numbers); float16 and bfloat16
-are exact in float32. That type is "the real type" below: scale and offset are rounded to it, and each operation on reals
-is rounded to it once, to nearest, ties to even.
+Real numbers. `x` is taken as float32, or as float64 if it is float64 (or a list of Python numbers); float16 and
+bfloat16 are exact in float32. That type is "the real type" below: scale and offset are rounded to it, and each operation
+on reals is rounded to it once, to nearest, ties to even.
 """
 
 from __future__ import annotations
@@ -93,8 +93,9 @@ def qparams(lo: Any, hi: Any, dtype: str = "int8", *, symmetric: bool = True, na
 
     symmetric:  scale = max(|lo|, |hi|) / (highest - middle), zero_point = middle: 0, or 128 for uint8.
     asymmetric: scale = (hi - lo) / (highest - lowest), zero_point = nearest(lowest - lo / scale).
-    include_zero first widens the range to hold 0, and keeps the zero point within the code type. narrow_range leaves out
-    the lowest code. A range of zero has scale 1; a scale that float32 would hold as a subnormal is the smallest normal.
+    include_zero first widens the range to hold 0, and keeps the zero point within the code type. narrow_range leaves
+    out the lowest code. A range of zero has scale 1; a scale that float32 would hold as a subnormal is the smallest
+    normal.
     """
     lo, hi = np.asarray(lo, np.float64), np.asarray(hi, np.float64)
     lowest, highest = LIMITS[dtype]

@@ -13,7 +13,7 @@ class Range(NamedTuple):
 
 
 class QParams(NamedTuple):
-    """Scale (float32) and zero point (int32): scalars, or arrays of the shape of the ranges that they were made from."""
+    """Scale (float32) and zero point (int32): scalars, or arrays of the shape of the ranges."""
 
     scale: Any
     zero_point: Any
