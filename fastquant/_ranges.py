@@ -25,7 +25,9 @@ def extremes(a: Array, axis: int | None) -> Range:
     return Range(lo, hi)
 
 
-def params_of(lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool) -> QParams:
+def params_of(
+    lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool
+) -> QParams:
     """Scales and zero points of float64 arrays."""
     lowest, highest = codes.lowest + bool(narrow_range), codes.highest
     scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, bool(symmetric), bool(include_zero))

@@ -4,8 +4,8 @@ Slow, obvious, complete. It shares no arithmetic with the kernels. Arguments are
 `out`) and are not checked here.
 
 Real numbers. `x` is taken as float32, or as float64 if it is float64 (or a list of Python numbers); float16 and
-bfloat16 are exact in float32. That type is "the real type" below: scale and offset are rounded to it, and each operation
-on reals is rounded to it once, to nearest, ties to even.
+bfloat16 are exact in float32. That type is "the real type" below: scale and offset are rounded to it, and each
+operation on reals is rounded to it once, to nearest, ties to even.
 """
 
 from __future__ import annotations
