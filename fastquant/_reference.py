@@ -79,12 +79,16 @@ def fake_quantize(x: Any, scale: Any, zero_point: Any = 0, *, dtype: str = "int8
 
 
 def minmax(x: Any, *, axis: int | None = None) -> tuple[Any, Any]:
-    """Smallest and largest value, of all of x or for each index of `axis`. A zero is +0. NaN, infinity: ValueError."""
+    """Smallest and largest value, of all of x or for each index of `axis`. A zero is +0. ValueError for NaN, infinity
+    and a range of nothing.
+    """
     x = _reals(x)
-    if x.size == 0 or not np.isfinite(x).all():
+    ranges = 1 if axis is None else x.shape[axis]
+    if (x.size == 0 and ranges > 0) or not np.isfinite(x).all():
         raise ValueError("x: expected at least one value, all finite")
     others = None if axis is None else tuple(a for a in range(x.ndim) if a != axis % x.ndim)
-    return np.min(x, axis=others) + x.dtype.type(0), np.max(x, axis=others) + x.dtype.type(0)
+    zero = x.dtype.type(0)
+    return np.min(x, axis=others, initial=np.inf) + zero, np.max(x, axis=others, initial=-np.inf) + zero
 
 
 def qparams(lo: Any, hi: Any, dtype: str = "int8", *, symmetric: bool = True, narrow_range: bool = False,
