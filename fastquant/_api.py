@@ -78,7 +78,7 @@ def fake_quantize(x: Any, scale: Any, zero_point: Any, dtype: Any, axis: Any, of
     given = real_input(x)
     a = as_reals(given)
     axis = check_axis(axis, a.shape)
-    target = Output(out, a, given.dtype.newbyteorder("="), a.dtype, in_place=a is given)
+    target = Output(out, a, given.dtype.newbyteorder("="), a.dtype, in_place=True)
     return _run("fake_quantize", a, target, a.dtype, codes, (scale, zero_point, offset), axis)
 
 
@@ -95,7 +95,8 @@ def quantize_dynamic(x: Any, dtype: Any, symmetric: Any, narrow_range: Any, axis
     axis = check_axis(axis, a.shape)
     target = Output(out, a, codes.dtype, codes.dtype)
     lo, hi = extremes(a, axis)
-    scale, zero_point = params_of(lo.astype(np.float64), hi.astype(np.float64), codes, symmetric, narrow_range, True)
+    ends = lo.astype(np.float64), hi.astype(np.float64)
+    scale, zero_point = params_of(*ends, codes, symmetric, narrow_range, True, "x")
     if a.size:
         rows = layout(a.shape, axis)
         scales = scale.astype(a.dtype, copy=False)

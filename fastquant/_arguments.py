@@ -28,8 +28,10 @@ def _as_array(value: Any, argument: str, expected: str) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
     try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
 
 
@@ -121,7 +123,25 @@ def _at(a: Array, i: int) -> str:
     return f"{a.flat[i]}" + (f" at index {i}" if a.ndim else "")
 
 
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def read_bound(value: Any, argument: str) -> Array:
+    """An end of a range, or an array of them, in float64."""
+    expected = "real numbers"
+    a = _as_array(_as_float(value) if type(value) is int else value, argument, expected)
+    if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
+        raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
+    return _contiguous(a, np.dtype(np.float64))
+
+
 def _real_parameter(value: Any, argument: str, expected: str, shape: tuple[int, ...], axis: int | None) -> Array:
+    if type(value) is int:  # NumPy makes an object of one beyond 64 bits
+        value = _as_float(value)
     a = _as_array(value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
         raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
@@ -146,8 +166,8 @@ def read_zero_point(zero_point: Any, shape: tuple[int, ...], axis: int | None, c
         return np.full(channels, zero_point, _INT32)
     a = _as_array(zero_point, "zero_point", expected)
     if a.dtype.kind not in "iu":
-        if a.dtype.kind == "O" and all(isinstance(v, int) for v in a.flat):
-            raise ValueError(f"zero_point: got integers beyond 64 bits, expected {expected}")
+        if type(zero_point) is int:
+            raise ValueError(f"zero_point: got {zero_point}, expected {expected}")
         hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
         raise TypeError(f"zero_point: got {_kind(zero_point, a)}, expected {expected}{hint}")
     _check_shape(a, "zero_point", shape, axis)
@@ -225,6 +245,8 @@ class Output:
 def _writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out: got {type(out).__name__}, expected a NumPy array of {dtype.name}")
+    if isinstance(out, np.ma.MaskedArray):
+        raise TypeError(f"out: got a masked array, expected a plain one of {dtype.name}")
     if out.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"out: got an array of {out.dtype}, expected {dtype.name}")
     if out.shape != shape:

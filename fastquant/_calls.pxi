@@ -34,8 +34,13 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=
     """
     cdef fq_affine p
     cdef int code
+    if dtype is not None:
+        code = read_code(dtype)
+    else:
+        code = code_of_zero_point(zero_point)
+        if code < 0:
+            code = FQ_i8 if out is None else code_of_array(out)
     if axis is None and is_plain(x, cnp.NPY_FLOAT32):
-        code = read_code(dtype, out)
         if read_affine(&p, scale, zero_point, offset, code):
             result = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
@@ -92,8 +97,10 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=Non
     """
     cdef fq_affine p
     cdef int code
-    if axis is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
-        code = read_code(dtype, None)
+    if axis is None and is_plain(x, cnp.NPY_FLOAT32):
+        code = read_code(dtype)
+        if code_of_zero_point(zero_point) not in (-1, code):
+            code = -1  # general() says what is wrong
         if read_affine(&p, scale, zero_point, offset, code):
             result = new_like(<cnp.ndarray> x, cnp.NPY_FLOAT32) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> x, cnp.NPY_FLOAT32):
@@ -166,13 +173,15 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     Raises ValueError for NaN, infinity, lo > hi, shapes that differ, a range too wide for a float32 scale, a zero point
     beyond int32; TypeError for what is no real number.
     """
-    cdef double low, high
+    cdef double low = 0, high = 0
     cdef float scale
     cdef int32_t zero_point
     cdef int code, status = FQ_RANGE_TOO_WIDE  # or not plain
     cdef fq_scheme scheme
     cdef fq_fpenv env
-    code = -1 if dtype is None else read_code(dtype, None)
+    symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
+    include_zero = flag(include_zero, "include_zero")
+    code = read_code(dtype)
     if code >= 0:
         scheme = scheme_of(code, symmetric, narrow_range, include_zero)
         env = fq_fpenv_enter()
@@ -199,23 +208,24 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
     cdef fq_scheme scheme
     cdef fq_fpenv env
     cdef float lo, hi, scale
-    cdef int code
-    cdef cnp.ndarray a
-    if axis is None and dtype is not None and is_plain(x, cnp.NPY_FLOAT32):
-        a = <cnp.ndarray> x
-        code = read_code(dtype, None)
-        if code >= 0 and (out is None or may_write(out, a, array_type_of_code[code])) and find_extent(a, &lo, &hi):
+    cdef int code = read_code(dtype)
+    symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
+    if axis is None and code >= 0 and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
+        # Looked at only now: while the range was found another thread may have run.
+        if is_plain(x, cnp.NPY_FLOAT32) and (
+            out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code])
+        ):
             p.offset = 0
             p.real = FQ_f32
             p.far = False
             set_code_type(&p, code)
-            # Two finite float32 always have a float32 scale, and with include_zero a zero point.
             scheme = scheme_of(code, symmetric, narrow_range, True)
             env = fq_fpenv_enter()
+            # Two finite float32 always have a float32 scale, and with include_zero a zero point.
             fq_qparams_f32(lo, hi, &scheme, &scale, &p.zero_point)
             p.scale = scale
             fq_fpenv_leave(env)
-            q = new_like(a, array_type_of_code[code]) if out is None else out
-            run_plain(FQ_quantize, a, <cnp.ndarray> q, &p)
+            q = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
+            run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p)
             return named(Quantized, (q, float32_scalar(scale), int32_scalar(p.zero_point)))
     return general("quantize_dynamic", (x, dtype, symmetric, narrow_range, axis, out))

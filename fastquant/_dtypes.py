@@ -43,7 +43,7 @@ def _name_of(dtype: Any, argument: str, expected: str) -> str:
         return dtype  # np.dtype("bfloat16") depends on who registered the name
     try:
         return str(np.dtype(dtype).newbyteorder("=").name)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # np.dtype parses what it is given
         error = ValueError if isinstance(dtype, str) else TypeError
         raise error(f"{argument}: got {dtype!r}, expected {expected}") from None
 

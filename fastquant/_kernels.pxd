@@ -13,7 +13,7 @@ cdef extern from "src/spans.h" nogil:
 
     ctypedef struct fq_code_type:
         const char *name
-        int32_t lowest, highest, bytes
+        int32_t lowest, highest
 
     ctypedef struct fq_affine:
         double scale, offset

@@ -20,7 +20,6 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
-from cpython.type cimport PyType_Check
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.math cimport INFINITY
 from libc.stddef cimport ptrdiff_t
@@ -49,6 +48,10 @@ cdef extern from "numpy/arrayscalars.h" nogil:
         double obval
     ctypedef struct PyIntScalarObject:
         int obval
+    ctypedef struct PyByteScalarObject:
+        signed char obval
+    ctypedef struct PyUByteScalarObject:
+        unsigned char obval
 
 cdef enum:
     # Releasing it and taking it back costs 75 ns, a twentieth of the work on this many elements (Zen 2, avx2).
@@ -60,9 +63,11 @@ cdef ptrdiff_t stream_from_bytes = 32 << 20
 
 cdef object float32_type = np.float32
 cdef object float64_type = np.float64
-cdef object int32_type = np.intc  # of which PyIntScalarObject is the layout
+cdef object int32_type = np.int32  # PyIntScalarObject is its layout, whichever C type of 32 bits it stands for
+cdef object int8_type = np.int8
+cdef object uint8_type = np.uint8
 cdef cnp.dtype float32_dtype = np.dtype(np.float32)
-cdef cnp.dtype int32_dtype = np.dtype(np.intc)
+cdef cnp.dtype int32_dtype = np.dtype(np.int32)
 cdef object _api = None
 
 
@@ -160,6 +165,19 @@ cdef inline bint is_plain(object a, int type_number):
             and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
 
 
+cdef inline bint is_single(object a):
+    """A plain array of shape () or (1,), as ONNX gives scales and zero points."""
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(<cnp.ndarray> a) <= 1
+            and cnp.PyArray_SIZE(<cnp.ndarray> a) == 1 and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
+
+
+cdef inline bint read_integer(object number, double *value):
+    cdef int overflow = 0
+    cdef long long v = PyLong_AsLongLongAndOverflow(number, &overflow)
+    value[0] = <double> v
+    return overflow == 0 and -(1LL << 53) <= v <= 1LL << 53
+
+
 cdef inline bint read_number(object number, double *value):
     if PyFloat_CheckExact(number):
         value[0] = PyFloat_AS_DOUBLE(number)
@@ -167,13 +185,19 @@ cdef inline bint read_number(object number, double *value):
         value[0] = (<PyFloatScalarObject *> number).obval
     elif type(number) is float64_type:
         value[0] = (<PyDoubleScalarObject *> number).obval
+    elif PyLong_CheckExact(number):
+        return read_integer(number, value)
+    elif is_single(number) and cnp.PyArray_TYPE(<cnp.ndarray> number) == cnp.NPY_FLOAT32:
+        value[0] = (<float *> cnp.PyArray_DATA(<cnp.ndarray> number))[0]
+    elif is_single(number) and cnp.PyArray_TYPE(<cnp.ndarray> number) == cnp.NPY_FLOAT64:
+        value[0] = (<double *> cnp.PyArray_DATA(<cnp.ndarray> number))[0]
     else:
         return False
     return True
 
 
 cdef inline bint read_zero_point(object zero_point, int32_t *value):
-    cdef int overflow = 0
+    cdef int overflow = 0, code
     cdef long long v
     if PyLong_CheckExact(zero_point):
         v = PyLong_AsLongLongAndOverflow(zero_point, &overflow)
@@ -181,8 +205,32 @@ cdef inline bint read_zero_point(object zero_point, int32_t *value):
         return overflow == 0 and v == value[0]
     if type(zero_point) is int32_type:
         value[0] = (<PyIntScalarObject *> zero_point).obval
-        return True
-    return False
+    elif type(zero_point) is int8_type:
+        value[0] = (<PyByteScalarObject *> zero_point).obval
+    elif type(zero_point) is uint8_type:
+        value[0] = (<PyUByteScalarObject *> zero_point).obval
+    elif is_single(zero_point):
+        code = code_of_array(zero_point)
+        if code == FQ_i8:
+            value[0] = (<int8_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point))[0]
+        elif code == FQ_u8:
+            value[0] = (<uint8_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point))[0]
+        elif cnp.PyArray_TYPE(<cnp.ndarray> zero_point) == cnp.NPY_INT32:
+            value[0] = (<int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point))[0]
+        else:
+            return False
+    else:
+        return False
+    return True
+
+
+cdef inline int code_of_zero_point(object zero_point):
+    """The code type that NumPy gave a plain zero point, or -1."""
+    if type(zero_point) is int8_type:
+        return FQ_i8
+    if type(zero_point) is uint8_type:
+        return FQ_u8
+    return code_of_array(zero_point)
 
 
 cdef int[FQ_CODE_COUNT] array_type_of_code
@@ -207,11 +255,10 @@ cdef inline int code_of_array(object a):
     return -1
 
 
-cdef inline int read_code(object dtype, object out):
-    """The code type that dtype names, or else that of out, or else int8; -1 for what is not plain."""
-    if dtype is None:
-        return FQ_i8 if out is None else code_of_array(out)
-    if not (PyUnicode_CheckExact(dtype) or PyType_Check(dtype) or cnp.PyArray_DescrCheck(dtype)):
+cdef inline int read_code(object dtype):
+    """The code type that dtype names; -1 for what is not plain."""
+    # Only what hashes without running Python code.
+    if not (PyUnicode_CheckExact(dtype) or type(dtype) is type or cnp.PyArray_DescrCheck(dtype)):
         return -1
     cdef PyObject *found = PyDict_GetItemWithError(code_of_name, dtype)
     return -1 if found is NULL else <int> <object> found
@@ -247,7 +294,7 @@ cdef inline bint may_write(object out, cnp.ndarray like, int type_number):
             and PyArray_ISCARRAY(<cnp.ndarray> out)):
         return False
     cdef int ndim = cnp.PyArray_NDIM(like)
-    if cnp.PyArray_NDIM(<cnp.ndarray> out) != ndim or memcmp(
+    if cnp.PyArray_NDIM(<cnp.ndarray> out) != ndim or ndim > 0 and memcmp(
         cnp.PyArray_DIMS(<cnp.ndarray> out), cnp.PyArray_DIMS(like), ndim * sizeof(cnp.npy_intp)
     ):
         return False
@@ -259,6 +306,15 @@ cdef inline bint may_write(object out, cnp.ndarray like, int type_number):
 
 cdef inline object new_like(cnp.ndarray a, int type_number):
     return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), type_number, 0)
+
+
+cdef inline bint flag(object value, str argument) except -1:
+    """A truth value that is one. Reading any other's could run anybody's code, and "no" is true."""
+    if value is True or value is False:
+        return value is True
+    if isinstance(value, np.bool_):
+        return bool(value)
+    raise TypeError(f"{argument}: got {value!r}, expected True or False")
 
 
 cdef object general(str name, tuple arguments):
@@ -301,7 +357,8 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offse
 
     All arrays C-contiguous, aligned and native; src and dst do not overlap, but for fake_quantize they may be one.
     scales and offsets are of the real type (float32 or float64: that of the reals in src and dst), zero_points int32,
-    all of length `channels`. Nothing is checked here.
+    all of length `channels`. All that memory depends on is checked again: reading arguments can run anybody's code,
+    which may have changed the arrays since _api looked at them.
     """
     cdef fq_affine p
     cdef cnp.ndarray reals = dst if kernel == "dequantize" else src
@@ -315,9 +372,22 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offse
     cdef const char *offset = cnp.PyArray_BYTES(<cnp.ndarray?> offsets)
     cdef const int32_t *zero_point = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray?> zero_points)
     cdef ptrdiff_t o, c
+    cdef bint fit = True
     cdef fq_fpenv env
     cdef fq_span span
 
+    for array in (reals, scales, offsets):
+        fit = fit and cnp.PyArray_TYPE(array) == (cnp.NPY_FLOAT32 if real == FQ_f32 else cnp.NPY_FLOAT64)
+    for array in (scales, offsets, zero_points):
+        fit = fit and cnp.PyArray_SIZE(array) == channels
+    for array in (src, dst):
+        fit = fit and cnp.PyArray_SIZE(array) == outer * channels * inner and PyArray_ISCARRAY_RO(<cnp.ndarray> array)
+    if op == FQ_fake_quantize:
+        fit = fit and cnp.PyArray_TYPE(dst) == cnp.PyArray_TYPE(src)
+    else:
+        fit = fit and code_of_array(dst if op == FQ_quantize else src) == code
+    if not (fit and cnp.PyArray_TYPE(<cnp.ndarray> zero_points) == cnp.NPY_INT32):
+        raise ValueError("an array changed while the arguments were read")
     p.real = real
     set_code_type(&p, code)
     p.stream = nbytes >= stream_from_bytes
@@ -381,6 +451,9 @@ def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptr
     cdef fq_fpenv env
     cdef fq_span span
 
+    if not (cnp.PyArray_SIZE(x) == outer * channels * inner and cnp.PyArray_SIZE(lo) == cnp.PyArray_SIZE(hi) == channels
+            and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(lo) == cnp.PyArray_TYPE(hi)):
+        raise ValueError("an array changed while the arguments were read")
     lo.fill(INFINITY)
     hi.fill(-INFINITY)
     p.real = real

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastquant import _kernels
-from fastquant._arguments import Array, layout
+from fastquant._arguments import Array, layout, read_bound
 from fastquant._dtypes import CodeType, code_type
 from fastquant._results import QParams, Range
 
@@ -26,33 +26,23 @@ def extremes(a: Array, axis: int | None) -> Range:
 
 
 def params_of(
-    lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool
+    lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool, argument: str
 ) -> QParams:
-    """Scales and zero points of float64 arrays."""
-    lowest, highest = codes.lowest + bool(narrow_range), codes.highest
-    scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, bool(symmetric), bool(include_zero))
+    """Scales and zero points of float64 arrays; argument is what the caller knows these ranges by."""
+    lowest, highest = codes.lowest + narrow_range, codes.highest
+    scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, symmetric, include_zero)
     if failed is not None:
         i, what = failed
-        got = f"lo, hi: got {lo.flat[i]}, {hi.flat[i]}, expected a range"
+        got = f"{argument}: got {lo.flat[i]} to {hi.flat[i]}, expected a range"
         if what == "scale":
             raise ValueError(f"{got} whose scale float32 can hold")
         raise ValueError(f"{got} nearer to 0: its zero point does not fit int32; use offset=lo instead")
     return QParams(scale, zero_point)
 
 
-def _bound(value: Any, argument: str) -> Array:
-    try:
-        a = np.asarray(value)
-        if a.dtype.kind in "bcOSUMm":
-            raise TypeError
-        return a.astype(np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"{argument}: got {value!r}, expected real numbers") from None
-
-
 def qparams(lo: Any, hi: Any, dtype: Any, symmetric: bool, narrow_range: bool, include_zero: bool) -> QParams:
     codes = code_type(dtype)
-    a, b = _bound(lo, "lo"), _bound(hi, "hi")
+    a, b = read_bound(lo, "lo"), read_bound(hi, "hi")
     if a.shape != b.shape:
         raise ValueError(f"hi: got shape {b.shape}, expected {a.shape}, the shape of lo")
     for bound, argument in ((a, "lo"), (b, "hi")):
@@ -61,6 +51,5 @@ def qparams(lo: Any, hi: Any, dtype: Any, symmetric: bool, narrow_range: bool, i
     if (a > b).any():
         i = int(np.argmax(a > b))
         raise ValueError(f"lo: got {a.flat[i]}, greater than hi, {b.flat[i]}; expected lo <= hi")
-    a, b = (np.require(bound, np.float64, "C") for bound in (a, b))
-    scale, zero_point = params_of(a, b, codes, symmetric, narrow_range, include_zero)
+    scale, zero_point = params_of(a, b, codes, symmetric, narrow_range, include_zero, "lo, hi")
     return QParams(scale[()], zero_point[()])

@@ -122,9 +122,9 @@ def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Nam
 def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: Array) -> Result:
     """The codes (in the given memory) and parameters, the seconds that they took, and what was lost."""
     original = source.read(tensor)
-    x = _narrowed(original)
-    out = codes[: x.size].reshape(x.shape)
+    out = codes[: original.size].reshape(original.shape)
     start = time.perf_counter()
+    x = _narrowed(original)
     try:
         result = fq.quantize_dynamic(x, args.dtype, symmetric=not args.asymmetric, axis=args.axis, out=out)
     except ValueError as error:

@@ -30,7 +30,8 @@ def use(target: str) -> Iterator[None]:
     """Run the body of a `with` statement on the named target, in all threads of the process.
 
     Raises ValueError if this build or this CPU does not have it. Calls already under way end with the target that they
-    began with.
+    began with. The choice belongs to the process: uses that overlap in several threads leave whichever target the last
+    to end found in use.
     """
     before = _kernels.active()
     _activate(target, "target")

@@ -291,3 +291,40 @@ def test_numpy_error_settings_do_not_matter(target):
         with np.errstate(all="raise"):
             got = call()
         assert_same(got, expected, what=name)
+
+
+class OnlyDLPack:
+    """What a framework's array offers that NumPy has never heard of."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_dlpack_objects(target):
+    x = np.linspace(-1, 1, 100, dtype=np.float32)
+    assert_same(fq.quantize(OnlyDLPack(x), 0.01), fq.quantize(x, 0.01))
+
+
+def test_empty_lists():
+    assert_same(fq.quantize([], 0.1), np.empty(0, np.int8))
+
+
+@pytest.mark.parametrize("shape", [(), (1,)])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_parameters_as_onnx_gives_them(target, shape, dtype):
+    """Scales and zero points that are arrays of one element; the zero point's type chooses the codes."""
+    x = np.linspace(-4, 4, 301, dtype=np.float32)
+    expected = fq.quantize(x, np.float32(0.03), 7, dtype=dtype)
+    zero_point = np.full(shape, 7, dtype)
+    for scale in (np.full(shape, 0.03, np.float32), np.full(shape, 0.03, np.float64)):
+        assert_same(fq.quantize(x, scale, zero_point), expected)
+        assert_same(fq.quantize(x, scale, zero_point[()]), expected)
+        assert_same(fq.quantize(x, scale, zero_point.astype(np.int32), dtype=dtype), expected)
+        assert_same(fq.dequantize(expected, scale, zero_point), fq.dequantize(expected, np.float32(0.03), 7))
+    assert_same(fq.quantize(x, 2, zero_point), fq.quantize(x, 2.0, zero_point))

@@ -113,8 +113,10 @@ def test_tables_are_complete(name):
     assert all(address for address, _ in rows.values())
 
 
-@pytest.mark.parametrize("name", LANES or [pytest.param("", marks=pytest.mark.skip(reason="portable only"))])
+@pytest.mark.parametrize("name", ["avx2"])
 def test_lane_targets_have_bodies_of_their_own(name):
+    if name not in LANES:
+        pytest.skip(f"no {name} here")
     rows = _kernels.spans(name)
     for op in OPS:
         for code in CODE_TYPES:

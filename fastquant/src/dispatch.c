@@ -4,7 +4,7 @@
 #include "spans.h"
 #include "target.h"
 
-#define CODE_TYPE(id, name, type, lowest, highest) {name, lowest, highest, (int32_t)sizeof(type)},
+#define CODE_TYPE(id, name, type, lowest, highest) {name, lowest, highest},
 const fq_code_type fq_code_types[FQ_CODE_COUNT] = {FQ_CODES(CODE_TYPE)};
 
 #define OP_NAME(op) #op,

@@ -1,5 +1,5 @@
 /* What one element becomes. The portable loops call these; the lane bodies in spans.inc.h compute the same values by
- * other means, and every test compares the two. fastquant/_reference.py says the same in NumPy.
+ * other means, and the tests compare the two. fastquant/_reference.py says the same in NumPy.
  *
  * A *level* is a code less its zero point: the integer nearest to x / scale. Each code type has a lowest and a highest
  * level, and because both are integers, clamping before rounding gives the same code as rounding before clamping.
@@ -15,6 +15,10 @@
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+
+#if defined(__FAST_MATH__) || FLT_EVAL_METHOD != 0
+#error "results would not be exact: build without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse"
+#endif
 
 /* Zero points up to this far from 0 are "near": levels fit float32 and saturating int16 arithmetic exactly.
  * Beyond, the same steps run in float64, which holds every level of every int32 zero point. */

@@ -11,7 +11,6 @@
 
 #include "kernels.def.h"
 
-#define FQ_COUNT_ROW(...) +1
 #define FQ_OP_ID(op) FQ_##op,
 #define FQ_REAL_ID(id, name, type) FQ_##id,
 #define FQ_CODE_ID(id, name, type, lowest, highest) FQ_##id,
@@ -22,7 +21,7 @@ enum { FQ_CODES(FQ_CODE_ID) FQ_CODE_COUNT };
 
 typedef struct fq_code_type {
     const char *name;
-    int32_t lowest, highest, bytes;
+    int32_t lowest, highest;
 } fq_code_type;
 
 extern const fq_code_type fq_code_types[FQ_CODE_COUNT];

@@ -75,7 +75,7 @@ LANE vf lane_real(vf level, const lane_params *c, int how)
 }
 
 /* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: asking for the
- * block five ahead makes them as fast as a bare copy (without it 1.13 and 1.25 of one, for quantize and fake_quantize).
+ * block five ahead makes them as fast as a bare copy (without it 1.13 and 1.25 of one, for quantize and fake_quantize on Zen 2).
  * A prefetch beyond the end of an array is no access. */
 LANE void lane_prefetch(const float *x, int stream)
 {
