@@ -186,7 +186,6 @@ EDITS = [
             )
         ],
     ),
-    Edit("portable: minimum keeps NaN", NUMERICS, [("return v < low ? v : low;", "return low < v ? low : v;", 2)]),
     Edit(
         "qparams rounds half up",
         PARAMETERS,
@@ -196,11 +195,6 @@ EDITS = [
     Edit("qparams: subnormal scale", PARAMETERS, [("step < (double)FLT_MIN", "step < 0.0")]),
     Edit("qparams: infinite scale", PARAMETERS, [("if (!(*scale <= FLT_MAX))", "if (*scale < 0.0f)")]),
     Edit("qparams: zero not included", PARAMETERS, [("lo = lo < 0.0 ? lo : 0.0;", "")]),
-    Edit(
-        "qparams: zero point not limited",
-        PARAMETERS,
-        [("zero = zero < (double)s->highest ? zero : (double)s->highest;", "")],
-    ),
     Edit("qparams: zero point beyond int32", PARAMETERS, [("zero <= 2147483647.0", "zero <= 2147483648.0")]),
     # ---- the environment ----
     Edit(
@@ -246,6 +240,12 @@ EDITS = [
     Edit("portable: range without its rest", PORTABLE, [("extent_columns(x + i, n - i, low, high, total)", "pass")]),
     # ---- entry points ----
     Edit("scale not checked", KERNELS, [("plain = 0 < p.scale < INFINITY and", "plain =")]),
+    Edit(
+        "offset beside a zero point, plain",
+        KERNELS,
+        [("plain = p.zero_point == 0 and read_number(", "plain = read_number(")],
+    ),
+    Edit("infinite offset, plain", KERNELS, [("and -INFINITY < p.offset < INFINITY", "")]),
     Edit("scales not checked", KERNELS, [("if not 0 < v < INFINITY:", "if not 0 < v:")]),
     Edit("zero point wraps", KERNELS, [("return overflow == 0 and v == value[0]", "return overflow == 0")]),
     Edit("overlap not checked", KERNELS, [("return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b", "return (True")]),
@@ -262,7 +262,7 @@ EDITS = [
         KERNELS,
         [
             (
-                "PyArray_NDIM(<cnp.ndarray> out) != ndim or memcmp(",
+                "PyArray_NDIM(<cnp.ndarray> out) != ndim or ndim > 0 and memcmp(",
                 "PyArray_NDIM(<cnp.ndarray> out) != ndim or 0 and memcmp(",
             )
         ],
@@ -276,12 +276,16 @@ EDITS = [
     ),
     Edit("rows: offset added twice", KERNELS, [("(<const float *> offset)[c]", "2 * (<const float *> offset)[c]")]),
     Edit("rows: output not advanced", KERNELS, [("b_row *= inner", "b_row *= 1")]),
-    Edit("ranges of rows: -0 stays", KERNELS, [("lo[lo == 0] = 0", "pass")]),
-    Edit("ranges of rows: NaN not noticed", KERNELS, [(" & ~np.isnan(poison)", "")]),
+    Edit("range: -0 stays", KERNELS, [("lo[i] = lo[i] if lo[i] != 0 else 0", "pass")]),
+    Edit("range: NaN not noticed", KERNELS, [("and poison[i] == poison[i]", "")]),
+    Edit("range: infinity not noticed", KERNELS, [("and hi[i] < INFINITY", "")]),
     Edit("GIL never released", KERNELS, [("if n < RELEASE_GIL_FROM:", "if True:")]),
-    Edit("range: -0 stays", CALLS, [("lo[0] = lo[0] if lo[0] != 0 else 0", "pass")]),
-    Edit("range: infinity not noticed", CALLS, [("and hi[0] < INFINITY", "")]),
-    Edit("range: NaN not noticed", CALLS, [("finite = poison == 0 and", "finite =")]),
+    Edit("range: nothing has one", CALLS, [("finite and cnp.PyArray_SIZE(x) > 0", "finite")]),
+    Edit(
+        "quantize_dynamic without zero",
+        CALLS,
+        [("scheme_of(code, symmetric, narrow_range, True)", "scheme_of(code, symmetric, narrow_range, False)")],
+    ),
     Edit("narrow_range ignored", CALLS, [("fq_code_types[code].lowest + narrow_range", "fq_code_types[code].lowest")]),
     # ---- checks in Python ----
     Edit(
@@ -295,7 +299,21 @@ EDITS = [
     Edit("infinite offset", ARGUMENTS, [("wrong = ~np.isfinite(rounded)", "wrong = np.isnan(rounded)")]),
     Edit("offset beside a zero point", ARGUMENTS, [("if zero_points.any():", "if False:")]),
     Edit("parameters overwritten", API, [("p.copy() if np.may_share_memory(p, target.array) else p", "p")]),
-    Edit("narrow_range ignored for arrays", RANGES, [("codes.lowest + bool(narrow_range)", "codes.lowest")]),
+    Edit("narrow_range ignored for arrays", RANGES, [("codes.lowest + narrow_range", "codes.lowest")]),
     Edit("bounds in the wrong order", RANGES, [("if (a > b).any():", "if False:")]),
     Edit("target not restored", CPU, [("_kernels.activate(before)", "pass")]),
+    # ---- arguments that change, or run code, while they are read ----
+    Edit("changed arrays not noticed", KERNELS, [("if not (fit and ", "if not (")]),
+    Edit(
+        "flags taken by their truth",
+        KERNELS,
+        [('raise TypeError(f"{argument}: got {value!r}, expected', "return bool(value)  # ")],
+    ),
+    Edit(
+        "uint8 zero point as int8",
+        KERNELS,
+        [("is uint8_type:\n        return FQ_u8", "is uint8_type:\n        return FQ_i8")],
+    ),
+    Edit("fake_quantize with another type's zero point", CALLS, [("not in (-1, code):", "is None:")]),
+    Edit("a range of nothing", RANGES, [("if a.size == 0 and channels > 0:", "if a.size == 0:")]),
 ]
