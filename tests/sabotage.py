@@ -35,8 +35,8 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = [
     f"tests/test_{name}.py"
     for name in (
-        *("span_lengths", "reference", "minmax", "rows", "layouts", "errors", "api", "reentrance", "cpu", "guard_pages"),
-        *("span_values", "environment", "memory", "sweep", "properties"),
+        *("span_lengths", "reference", "minmax", "rows", "layouts", "errors", "api", "cpu", "guard_pages"),
+        *("reentrance", "span_values", "environment", "memory", "sweep", "properties"),
     )
 ]
 
