@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -51,3 +53,21 @@ def stores(request: pytest.FixtureRequest) -> Iterator[str]:
     _kernels.set_stream_from(0 if request.param == "streaming" else 1 << 62)
     yield request.param
     _kernels.set_stream_from(usual)
+
+
+@pytest.fixture
+def arrays() -> dict[str, np.ndarray]:
+    """Tensors as a model file has them."""
+    from cli_support import model_arrays
+
+    return model_arrays()
+
+
+@pytest.fixture
+def model(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    """A model file, for the tests of the command line."""
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "model.safetensors"
+    save_file(arrays, path, metadata={"format": "pt", "note": "kept"})
+    return path

@@ -22,6 +22,7 @@ PARAMETERS = "fastquant/src/numerics.c"
 FPENV = "fastquant/src/fpenv.h"
 PORTABLE = "fastquant/_portable.pxi"
 KERNELS = "fastquant/_kernels.pyx"
+PLAIN = "fastquant/_plain.pxi"
 CALLS = "fastquant/_calls.pxi"
 ARGUMENTS = "fastquant/_arguments.py"
 RANGES = "fastquant/_ranges.py"
@@ -239,27 +240,27 @@ EDITS = [
     ),
     Edit("portable: range without its rest", PORTABLE, [("extent_columns(x + i, n - i, low, high, total)", "pass")]),
     # ---- entry points ----
-    Edit("scale not checked", KERNELS, [("plain = 0 < p.scale < INFINITY and", "plain =")]),
+    Edit("scale not checked", PLAIN, [("plain = 0 < p.scale < INFINITY and", "plain =")]),
     Edit(
         "offset beside a zero point, plain",
-        KERNELS,
+        PLAIN,
         [("plain = p.zero_point == 0 and read_number(", "plain = read_number(")],
     ),
-    Edit("infinite offset, plain", KERNELS, [("and -INFINITY < p.offset < INFINITY", "")]),
+    Edit("infinite offset, plain", PLAIN, [("and -INFINITY < p.offset < INFINITY", "")]),
     Edit("scales not checked", KERNELS, [("if not 0 < v < INFINITY:", "if not 0 < v:")]),
-    Edit("zero point wraps", KERNELS, [("return overflow == 0 and v == value[0]", "return overflow == 0")]),
-    Edit("overlap not checked", KERNELS, [("return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b", "return (True")]),
+    Edit("zero point wraps", PLAIN, [("return overflow == 0 and v == value[0]", "return overflow == 0")]),
+    Edit("overlap not checked", PLAIN, [("return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b", "return (True")]),
     Edit(
-        "overlap of different types allowed", KERNELS, [("a == b and type_number == cnp.PyArray_TYPE(like)", "a == b")]
+        "overlap of different types allowed", PLAIN, [("a == b and type_number == cnp.PyArray_TYPE(like)", "a == b")]
     ),
     Edit(
         "read-only out is written",
-        KERNELS,
+        PLAIN,
         [("and PyArray_ISCARRAY(<cnp.ndarray> out)", "and PyArray_ISCARRAY_RO(<cnp.ndarray> out)")],
     ),
     Edit(
         "shape of out not checked",
-        KERNELS,
+        PLAIN,
         [
             (
                 "PyArray_NDIM(<cnp.ndarray> out) != ndim or ndim > 0 and memcmp(",
@@ -311,7 +312,7 @@ EDITS = [
     ),
     Edit(
         "uint8 zero point as int8",
-        KERNELS,
+        PLAIN,
         [("is uint8_type:\n        return FQ_u8", "is uint8_type:\n        return FQ_i8")],
     ),
     Edit("fake_quantize with another type's zero point", CALLS, [("not in (-1, code):", "is None:")]),

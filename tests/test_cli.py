@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("rich")
 pytest.importorskip("safetensors")
 
-from cli_support import header_of, model_arrays, reference_codes, refused, table_row
+from cli_support import header_of, reference_codes, refused, table_row
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
@@ -29,18 +29,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture
-def arrays() -> dict[str, np.ndarray]:
-    return model_arrays()
-
-
-@pytest.fixture
-def model(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    path = tmp_path / "model.safetensors"
-    save_file(arrays, path, metadata={"format": "pt", "note": "kept"})
-    return path
 
 
 # --- quantize ---------------------------------------------------------------------------------------------

@@ -17,24 +17,11 @@ import pytest
 pytest.importorskip("rich")
 pytest.importorskip("safetensors")
 
-from cli_support import ON_POSIX, model_arrays, reference_codes, refused, table_row
+from cli_support import ON_POSIX, reference_codes, refused, table_row
 from safetensors.numpy import load_file, save_file
 
 from fastquant import _reference as reference
 from fastquant.cli import main
-
-
-@pytest.fixture
-def arrays() -> dict[str, np.ndarray]:
-    return model_arrays()
-
-
-@pytest.fixture
-def model(tmp_path: Path, arrays: dict[str, np.ndarray]) -> Path:
-    path = tmp_path / "model.safetensors"
-    save_file(arrays, path, metadata={"format": "pt", "note": "kept"})
-    return path
-
 
 # --- inspect ----------------------------------------------------------------------------------------------
 

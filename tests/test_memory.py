@@ -164,20 +164,24 @@ def test_nothing_leaks(traced, name):
         for _ in range(calls):
             call()
 
-    repeat()
-    grown = []
-    drift = []
-    for _ in range(3):  # caches grow once, leaks every time
+    def growth() -> tuple[int, int]:
+        """Bytes, and references to an argument, that were not given back."""
         gc.collect()
         memory = tracemalloc.get_traced_memory()[0]
         counts = [*map(sys.getrefcount, ARGUMENTS)]
         repeat()
         gc.collect()
-        drift.append([now - before for now, before in zip(map(sys.getrefcount, ARGUMENTS), counts, strict=True)])
-        grown.append(tracemalloc.get_traced_memory()[0] - memory)
-    for rounds in zip(*drift, strict=True):
-        assert min(map(abs, rounds)) < calls // 2, drift
-    assert min(grown) < 8 * calls, grown
+        drift = (abs(sys.getrefcount(a) - count) for a, count in zip(ARGUMENTS, counts, strict=True))
+        return tracemalloc.get_traced_memory()[0] - memory, max(drift)
+
+    # What the interpreter keeps for itself settles after some rounds; a leak comes back in every one.
+    repeat()
+    seen = []
+    for _ in range(20):
+        seen.append(growth())
+        if seen[-1][0] < 8 * calls and seen[-1][1] < calls // 2:
+            return
+    pytest.fail(f"(bytes, references) kept by {calls} calls, in each of {len(seen)} rounds: {seen}")
 
 
 def test_results_do_not_hold_their_arguments():
