@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,9 @@ def test_an_array_that_changes_its_type_while_the_scale_is_read(target):
     x, out = np.ones(N, np.float32), np.zeros(N, np.int8)
 
     def change():
-        out.dtype = np.uint8
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # NumPy discourages it, but lets it happen
+            out.dtype = np.uint8
 
     with pytest.raises(ValueError, match="changed while the arguments were read"):
         fq.quantize(x, Meddler(change), out=out)
