@@ -35,6 +35,7 @@ cdef extern from "src/spans.h" nogil:
 
     const fq_code_type fq_code_types[FQ_CODE_COUNT]
     const char *const fq_op_names[FQ_OP_COUNT]
+    const char *const fq_real_names[FQ_REAL_COUNT]
     fq_span_table fq_portable_spans
     int fq_target_count()
     const char *fq_target_name(int target)

@@ -4,9 +4,9 @@
 Who calls whom, for one array:
 
     fq.quantize(x, scale)          is `quantize` below. Arguments of the plainest kind (a C-contiguous float32 array, a
-                                   Python or NumPy number for scale and zero point) are read here, in C, and the span is
+                                   Python or NumPy number for each parameter) are read in C (_plain.pxi), and the span is
                                    called at once: that is the whole cost of a small call.
-    _api.quantize(...)             takes every other call: lists, other types, strides, axis, offset, and all errors.
+    _api.quantize(...)             takes every other call: lists, other types, strides, axis, and all errors.
                                    It prepares contiguous arrays and calls
     run(...)                       which loops over rows of one set of parameters and calls
     a span                         from the table of the active target (src/spans.h): a function of one contiguous run.
@@ -14,7 +14,6 @@ Who calls whom, for one array:
 The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.
 """
 
-cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.dict cimport PyDict_GetItemWithError
@@ -118,11 +117,12 @@ def spans(str target):
     cdef int op, real, code
     rows = {}
     for op in range(FQ_OP_COUNT):
-        for real, real_name in enumerate(("float32", "float64")):
+        for real in range(FQ_REAL_COUNT):
             for code in range(FQ_CODE_COUNT):
                 span = table[0][op][real][code]
                 own = t == 0 or span != fq_portable_spans[op][real][code]
-                rows[fq_op_names[op].decode(), real_name, fq_code_types[code].name.decode()] = (<size_t> span, own)
+                key = (fq_op_names[op].decode(), fq_real_names[real].decode(), fq_code_types[code].name.decode())
+                rows[key] = (<size_t> span, own)
     return rows
 
 

@@ -10,6 +10,9 @@ const fq_code_type fq_code_types[FQ_CODE_COUNT] = {FQ_CODES(CODE_TYPE)};
 #define OP_NAME(op) #op,
 const char *const fq_op_names[FQ_OP_COUNT] = {FQ_OPS(OP_NAME)};
 
+#define REAL_NAME(id, name, type) name,
+const char *const fq_real_names[FQ_REAL_COUNT] = {FQ_REALS(REAL_NAME)};
+
 fq_span_table fq_portable_spans;
 
 static int runs_everywhere(void)

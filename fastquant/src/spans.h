@@ -26,6 +26,7 @@ typedef struct fq_code_type {
 
 extern const fq_code_type fq_code_types[FQ_CODE_COUNT];
 extern const char *const fq_op_names[FQ_OP_COUNT];
+extern const char *const fq_real_names[FQ_REAL_COUNT];
 
 /* One set of parameters. scale is finite and > 0 and, like offset, exactly representable in the span's real type. */
 typedef struct fq_affine {
