@@ -14,9 +14,11 @@ if sys.platform == "win32":
 else:
     flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden"]
 
+c_sources = ("dispatch", "floats", "numerics", "target_avx2")
+
 kernels = Extension(
     "fastquant._kernels",
-    sources=["fastquant/_kernels.pyx", *(f"fastquant/src/{n}.c" for n in ("dispatch", "numerics", "target_avx2"))],
+    sources=["fastquant/_kernels.pyx", *(f"fastquant/src/{name}.c" for name in c_sources)],
     include_dirs=[numpy.get_include(), "fastquant"],
     depends=[os.path.join("fastquant/src", name) for name in sorted(os.listdir("fastquant/src"))],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],

@@ -10,7 +10,17 @@ if _find_spec("fastquant._kernels") is None:
     )
 
 from fastquant import cpu
-from fastquant._kernels import dequantize, fake_quantize, minmax, qparams, quantize, quantize_dynamic
+from fastquant._kernels import (
+    dequantize,
+    fake_quantize,
+    minmax,
+    pack,
+    qparams,
+    quantize,
+    quantize_dynamic,
+    requantize,
+    unpack,
+)
 from fastquant._results import QParams, Quantized, Range
 
 __version__ = _version("fastquant-kernels")
@@ -24,7 +34,10 @@ __all__ = [
     "dequantize",
     "fake_quantize",
     "minmax",
+    "pack",
     "qparams",
     "quantize",
     "quantize_dynamic",
+    "requantize",
+    "unpack",
 ]

@@ -7,18 +7,18 @@ TypeError for a wrong kind, ValueError for a wrong value or shape. Nothing here 
 from __future__ import annotations
 
 import math
-import operator
 from typing import Any
 
 import numpy as np
 
 from fastquant import _kernels
-from fastquant._dtypes import CODE_TYPES, REAL_TYPES, CodeType, arithmetic_dtype, code_type, code_type_of
+from fastquant._dtypes import CODE_TYPES, PACKED_TYPES, REAL_TYPES, CodeType, arithmetic_dtype, code_type, code_type_of
+from fastquant._grid import Grid
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _REALS = "an array of " + ", ".join(REAL_TYPES)
-_CODES = "an array of " + " or ".join(CODE_TYPES)
+_CODES = "an array of " + ", ".join(CODE_TYPES) + " or int32"
 _INT32 = np.dtype(np.int32)
 
 
@@ -27,9 +27,12 @@ def _as_array(value: Any, argument: str, expected: str) -> Array:
         return value
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
+    if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
+        try:
+            return _kernels.from_dlpack(value.__dlpack__())
+        except (TypeError, ValueError, RuntimeError, BufferError):
+            pass  # NumPy's own way may still lead to an array, or to a better message
     try:
-        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
-            return np.from_dlpack(value)
         return np.asarray(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
@@ -63,64 +66,27 @@ def real_input(x: Any, argument: str = "x") -> Array:
     raise TypeError(f"{argument}: got {_kind(x, a)}, expected {_REALS}")
 
 
-def as_reals(a: Array) -> Array:
-    """An array of reals, contiguous and in the type that arithmetic runs in; itself where it is so already."""
-    dtype = arithmetic_dtype(a.dtype)
-    assert dtype is not None
-    return _contiguous(a, dtype)
-
-
-def as_codes(q: Any, argument: str = "q") -> tuple[Array, CodeType]:
-    """q as a contiguous array of codes, and their type."""
+def code_input(q: Any, argument: str = "q") -> tuple[Array, CodeType]:
+    """q as an array of codes, and their type."""
     a = _as_array(q, argument, _CODES)
     codes = code_type_of(a.dtype)
     if codes is None:
         raise TypeError(f"{argument}: got {_kind(q, a)}, expected {_CODES}")
-    return _contiguous(np.asarray(a), codes.dtype), codes
+    return np.asarray(a), codes
 
 
-def check_axis(axis: Any, shape: tuple[int, ...]) -> int | None:
-    """axis as an index from 0 on, or None."""
-    if axis is None:
-        return None
-    problem = f"axis: got {axis!r}, expected None or an integer"
-    if isinstance(axis, bool):
-        raise TypeError(problem)
-    try:
-        index = operator.index(axis)
-    except TypeError:
-        raise TypeError(problem) from None
-    if not -len(shape) <= index < len(shape):
-        raise ValueError(f"axis: got {index}, expected an axis of an array of shape {shape}")
-    return index % len(shape)
-
-
-def layout(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
-    """A contiguous array's shape as (outer, channels, inner): one set of parameters for each channel."""
-    if axis is None or shape[axis] == 1:
-        return 1, 1, math.prod(shape)
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-
-
-def _check_shape(a: Array, argument: str, shape: tuple[int, ...], axis: int | None) -> None:
-    """A parameter has one value or, with an axis, one for each index of it."""
-    if a.ndim == 0 or a.shape == (1 if axis is None else shape[axis],):
-        return
-    if axis is None:
-        raise ValueError(f"{argument}: got shape {a.shape}, expected one number; for one of each channel, give axis")
-    raise ValueError(
-        f"{argument}: got shape {a.shape}, expected one number or shape ({shape[axis]},), the length of axis {axis}"
-    )
-
-
-def _spread(a: Array, dtype: np.dtype[Any], channels: int) -> Array:
-    """A parameter as a contiguous array with a value for each channel."""
-    return np.full(channels, a, dtype) if a.ndim == 0 else _contiguous(a, dtype)
+def _check_shape(a: Array, argument: str, grid: Grid) -> None:
+    """A parameter has one value or as many as the grid."""
+    if a.ndim and a.shape != (grid.shape if grid.axes else (1,)):
+        raise ValueError(f"{argument}: got shape {a.shape}, expected {grid.expected}")
 
 
 def _at(a: Array, i: int) -> str:
     """A parameter's value, and where it is if there are several."""
-    return f"{a.flat[i]}" + (f" at index {i}" if a.ndim else "")
+    if not a.ndim:
+        return str(a)
+    where = np.unravel_index(i, a.shape)
+    return f"{a.flat[i]} at index {where[0] if a.ndim == 1 else tuple(map(int, where))}"
 
 
 def _as_float(value: int) -> float:
@@ -139,118 +105,127 @@ def read_bound(value: Any, argument: str) -> Array:
     return _contiguous(a, np.dtype(np.float64))
 
 
-def _real_parameter(value: Any, argument: str, expected: str, shape: tuple[int, ...], axis: int | None) -> Array:
+def _real_parameter(value: Any, argument: str, expected: str, grid: Grid) -> Array:
     if type(value) is int:  # NumPy makes an object of one beyond 64 bits
         value = _as_float(value)
     a = _as_array(value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
         raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
-    _check_shape(a, argument, shape, axis)
+    _check_shape(a, argument, grid)
     return a
 
 
-def read_scale(scale: Any, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None, channels: int) -> Array:
-    a = _real_parameter(scale, "scale", "finite numbers > 0", shape, axis)
+def read_scale(scale: Any, real: np.dtype[Any], grid: Grid, argument: str = "scale") -> Array:
+    a = _real_parameter(scale, argument, "finite numbers > 0", grid)
     rounded = _contiguous(a, real)
     wrong = _kernels.first_not_scale(rounded)
     if wrong >= 0:
         value = float(a.flat[wrong])
         how = f", as {real.name}" if 0 < value < math.inf else ""
-        raise ValueError(f"scale: got {_at(a, wrong)}, expected finite numbers > 0{how}")
-    return _spread(rounded, real, channels)
+        raise ValueError(f"{argument}: got {_at(a, wrong)}, expected finite numbers > 0{how}")
+    return rounded
 
 
-def read_zero_point(zero_point: Any, shape: tuple[int, ...], axis: int | None, channels: int) -> Array:
+def read_zero_point(zero_point: Any, grid: Grid, codes: CodeType, argument: str = "zero_point") -> Array:
     expected = "int32 integers"
     if type(zero_point) is int and -(2**31) <= zero_point < 2**31:
-        return np.full(channels, zero_point, _INT32)
-    a = _as_array(zero_point, "zero_point", expected)
-    if a.dtype.kind not in "iu":
-        if type(zero_point) is int:
-            raise ValueError(f"zero_point: got {zero_point}, expected {expected}")
-        hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
-        raise TypeError(f"zero_point: got {_kind(zero_point, a)}, expected {expected}{hint}")
-    _check_shape(a, "zero_point", shape, axis)
-    if not np.can_cast(a.dtype, _INT32):
-        wrong = (a < -(2**31)) | (a > 2**31 - 1)
-        if wrong.any():
-            raise ValueError(f"zero_point: got {_at(a, int(np.argmax(wrong)))}, expected {expected}")
-    return _spread(a, _INT32, channels)
+        z = np.full((), zero_point, _INT32)
+    else:
+        a = _as_array(zero_point, argument, expected)
+        own = code_type_of(a.dtype)
+        if a.dtype.kind not in "iu" and own is None:
+            if type(zero_point) is int:
+                raise ValueError(f"{argument}: got {zero_point}, expected {expected}")
+            hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
+            raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}{hint}")
+        _check_shape(a, argument, grid)
+        if own is not None and own.is_float:
+            if not codes.is_float:
+                raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}")
+            a = np.asarray(a.astype(np.float32) != 0, _INT32)  # all that may be said of it is that it is 0
+        elif not np.can_cast(a.dtype, _INT32) and own is None:
+            wrong = (a < -(2**31)) | (a > 2**31 - 1)
+            if wrong.any():
+                raise ValueError(f"{argument}: got {_at(a, int(np.argmax(wrong)))}, expected {expected}")
+        z = _contiguous(a, _INT32)
+    if codes.is_float and z.any():
+        raise ValueError(
+            f"{argument}: got {_at(z, int(np.argmax(z != 0)))}, expected 0: {codes.name} has no zero point"
+        )
+    return z
 
 
-def read_offset(
-    offset: Any, zero_points: Array, real: np.dtype[Any], shape: tuple[int, ...], axis: int | None, channels: int
-) -> Array:
+def read_offset(offset: Any, zero_points: Array, real: np.dtype[Any], grid: Grid) -> Array | None:
     if offset is None:
-        return np.zeros(channels, real)
+        return None
     if zero_points.any():
         raise ValueError("offset: got an offset and a zero_point other than 0, expected one of the two")
-    a = _real_parameter(offset, "offset", "finite numbers", shape, axis)
+    a = _real_parameter(offset, "offset", "finite numbers", grid)
     rounded = _contiguous(a, real)
     wrong = ~np.isfinite(rounded)
     if wrong.any():
         raise ValueError(f"offset: got {_at(a, int(np.argmax(wrong)))}, expected finite numbers, as {real.name}")
-    return _spread(rounded, real, channels)
+    return rounded
 
 
-def _narrow_dtype(zero_point: Any) -> np.dtype[Any] | None:
-    """The dtype of a zero point that NumPy gave a type of codes. int32, such as qparams returns, says nothing."""
+def _narrow_dtype(zero_point: Any) -> CodeType | None:
+    """The code type that a zero point's dtype names. int32, such as qparams returns, and int64 say nothing."""
     own = getattr(zero_point, "dtype", None)
-    return own if isinstance(own, np.dtype) and own.kind in "iu" and own.itemsize < 4 else None
+    codes = code_type_of(own) if isinstance(own, np.dtype) else None
+    return codes if codes is not None and codes.name in CODE_TYPES else None
 
 
 def choose_code_type(dtype: Any, zero_point: Any, out: Any) -> CodeType:
-    """dtype; without one, the zero point's if NumPy gave it one that codes have; else out's; else int8."""
+    """dtype; without one, the zero point's if it has one that codes have; else out's; else int8."""
     if dtype is not None:
         return code_type(dtype)
-    own = _narrow_dtype(zero_point)
-    if own is not None:
-        return code_type(own, "zero_point")
-    return (code_type_of(out.dtype) if isinstance(out, np.ndarray) else None) or CODE_TYPES["int8"]
+    return (
+        _narrow_dtype(zero_point) or _narrow_dtype(out if isinstance(out, np.ndarray) else None) or CODE_TYPES["int8"]
+    )
 
 
 def check_code_type(codes: CodeType, zero_point: Any) -> None:
     """For fake_quantize, whose dtype has a default that a zero point of another type would silently contradict."""
     own = _narrow_dtype(zero_point)
-    if own is not None and own != codes.dtype:
-        raise ValueError(f"zero_point: got {own}, expected {codes.name} or int32 where dtype is {codes.name}")
+    if own is not None and own != codes:
+        raise ValueError(f"zero_point: got {own.name}, expected {codes.name} or int32 where dtype is {codes.name}")
 
 
-class Output:
-    """Where a result goes: a kernel writes `array`, then `finish` puts it where the caller wants it.
-
-    Both are one array unless `out` has a layout that kernels do not write, shares memory with the input in a way that
-    they do not allow, or has another type than they compute.
-    """
-
-    def __init__(self, out: Any, like: Array, dtype: np.dtype[Any], computed: np.dtype[Any], in_place: bool = False):
-        if out is None:
-            self.out = np.empty(like.shape, dtype)
-            direct = dtype == computed
-        else:
-            self.out = _writable(out, like.shape, dtype)
-            apart = not np.may_share_memory(out, like)
-            same = in_place and out.ctypes.data == like.ctypes.data
-            direct = out.dtype == computed and out.flags.carray and (apart or same)
-        self.array = np.asarray(self.out) if direct else np.empty(like.shape, computed)
-        self._direct = direct
-
-    def finish(self) -> Array:
-        if not self._direct:
-            with np.errstate(all="ignore"):
-                np.copyto(self.out, self.array, casting="unsafe")
-        return self.out
+def check_packed(packed: Any, codes: CodeType, shape: tuple[int, ...]) -> bool:
+    """Whether codes are to be packed."""
+    if packed is False or (isinstance(packed, np.bool_) and not packed):
+        return False
+    if packed is not True and not isinstance(packed, np.bool_):
+        raise TypeError(f"packed: got {packed!r}, expected True or False")
+    if codes.packs == 1:
+        raise ValueError(
+            f"packed: got True for {codes.name}, expected a dtype of 4 or 2 bits: {', '.join(PACKED_TYPES)}"
+        )
+    if not shape:
+        raise ValueError("packed: got True for an array of shape (), expected one with an axis to pack along")
+    return True
 
 
-def _writable(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out: got {type(out).__name__}, expected a NumPy array of {dtype.name}")
-    if isinstance(out, np.ma.MaskedArray):
-        raise TypeError(f"out: got a masked array, expected a plain one of {dtype.name}")
-    if out.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"out: got an array of {out.dtype}, expected {dtype.name}")
-    if out.shape != shape:
-        raise ValueError(f"out: got shape {out.shape}, expected {shape}")
-    if not out.flags.writeable:
-        raise ValueError("out: got a read-only array, expected one that can be written")
-    return out
+def packed_shape(shape: tuple[int, ...], codes: CodeType) -> tuple[int, ...]:
+    """Of packed codes, by that of the codes."""
+    return (*shape[:-1], -(-shape[-1] // codes.packs))
+
+
+def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeType]:
+    """An array of packed codes whose last axis is contiguous, and the type that `packed` names."""
+    if packed is True:
+        raise TypeError(f"packed: got True, expected the type of the packed codes: {', '.join(PACKED_TYPES)}")
+    codes = code_type(packed, "packed")
+    if codes.packs == 1:
+        raise ValueError(f"packed: got {codes.name}, expected a type of 4 or 2 bits: {', '.join(PACKED_TYPES)}")
+    a = _as_array(p, argument, "a packed array of uint8")
+    if a.dtype != np.uint8 or a.ndim == 0:
+        raise TypeError(f"{argument}: got {_kind(p, a)}, expected a packed array of uint8")
+    a = np.asarray(a)
+    return (a if a.shape[-1] <= 1 or a.strides[-1] == 1 else np.ascontiguousarray(a)), codes
+
+
+def check_flag(value: Any, argument: str) -> bool:
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{argument}: got {value!r}, expected True or False")

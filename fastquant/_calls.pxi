@@ -2,7 +2,8 @@
 # argument. Included by _kernels.pyx.
 
 
-def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=None):
+def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, packed=False, offset=None,
+             saturate=True, out=None):
     """Codes of reals: saturate(nearest(x / scale) + zero_point), the formula of the ONNX operator QuantizeLinear.
 
     A true division, correctly rounded in float32 (in float64 for float64 x); ties to even; the zero point added as an
@@ -32,24 +33,34 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=
     ------
     TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
-    cdef fq_affine p
+    cdef plain_t p
     cdef int code
-    if dtype is not None:
-        code = read_code(dtype)
-    else:
-        code = code_of_zero_point(zero_point)
-        if code < 0:
-            code = FQ_i8 if out is None else code_of_array(out)
-    if axis is None and is_plain(x, cnp.NPY_FLOAT32):
-        if read_affine(&p, scale, zero_point, offset, code):
+    if axis is None and block_size is None and packed is False and saturate is True and is_plain(x):
+        if dtype is not None:
+            code = read_code(dtype)
+        else:
+            code = code_of_zero_point(zero_point)
+            if code < 0:
+                code = FQ_i8 if out is None else code_made_by(out)
+        if read_affine(&p, scale, zero_point, offset, real_of_array(x), code):
             result = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
                 run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    return general("quantize", (x, scale, zero_point, dtype, axis, offset, out))
+    elif offset is None and saturate is True and (packed is False or packed is True):
+        code = read_code(dtype)
+        if dtype is None:
+            code = code_of_zero_point(zero_point)
+            if code < 0:
+                code = FQ_i8 if out is None or packed is True else code_made_by(out)
+        result = granular(FQ_quantize, x, real_of_array(x), code, scale, zero_point, axis, block_size, packed is True, out)
+        if result is not NotImplemented:
+            return result
+    return general("quantize", (x, scale, zero_point, dtype, axis, block_size, packed, offset, saturate, out))
 
 
-def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=None, out=None):
+def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, block_size=None, packed=None, offset=None,
+               out=None):
     """Reals of codes: (q - zero_point) * scale, the formula of the ONNX operator DequantizeLinear.
 
     The difference is exact, the product rounded once to float32, then to dtype; for float64 all of it in float64.
@@ -72,19 +83,23 @@ def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, offset=Non
     ------
     TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
-    cdef fq_affine p
-    cdef int code
-    if axis is None and is_float32(dtype):
-        code = code_of_array(q)
-        if read_affine(&p, scale, zero_point, offset, code) and is_plain(q, array_type_of_code[code]):
-            result = new_like(<cnp.ndarray> q, cnp.NPY_FLOAT32) if out is None else out
-            if out is None or may_write(out, <cnp.ndarray> q, cnp.NPY_FLOAT32):
+    cdef plain_t p
+    if axis is None and block_size is None and (packed is None or packed is False) and is_plain(q):
+        if read_affine(&p, scale, zero_point, offset, read_real(dtype), code_of_array(q)):
+            result = new_like(<cnp.ndarray> q, array_type_of_real[p.real]) if out is None else out
+            if out is None or may_write(out, <cnp.ndarray> q, array_type_of_real[p.real]):
                 run_plain(FQ_dequantize, <cnp.ndarray> q, <cnp.ndarray> result, &p)
                 return result
-    return general("dequantize", (q, scale, zero_point, dtype, axis, offset, out))
+    elif offset is None and (packed is None or packed is False):
+        result = granular(FQ_dequantize, q, read_real(dtype), code_of_array(q), scale, zero_point, axis, block_size, False,
+                          out)
+        if result is not NotImplemented:
+            return result
+    return general("dequantize", (q, scale, zero_point, dtype, axis, block_size, packed, offset, out))
 
 
-def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=None, out=None):
+def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, block_size=None, offset=None, saturate=True,
+                  out=None):
     """dequantize(quantize(x)) in one pass: what x becomes by quantizing, as reals.
 
     Parameters are those of quantize, but that dtype, the code type, is int8 unless given. The result has x's type and
@@ -95,49 +110,64 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, offset=Non
     ------
     TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
-    cdef fq_affine p
+    cdef plain_t p
     cdef int code
-    if axis is None and is_plain(x, cnp.NPY_FLOAT32):
+    if axis is None and block_size is None and saturate is True and is_plain(x):
         code = read_code(dtype)
         if code_of_zero_point(zero_point) not in (-1, code):
             code = -1  # general() says what is wrong
-        if read_affine(&p, scale, zero_point, offset, code):
-            result = new_like(<cnp.ndarray> x, cnp.NPY_FLOAT32) if out is None else out
-            if out is None or may_write(out, <cnp.ndarray> x, cnp.NPY_FLOAT32):
+        if read_affine(&p, scale, zero_point, offset, real_of_array(x), code):
+            result = new_like(<cnp.ndarray> x, array_type_of_real[p.real]) if out is None else out
+            if out is None or may_write(out, <cnp.ndarray> x, array_type_of_real[p.real]):
                 run_plain(FQ_fake_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    return general("fake_quantize", (x, scale, zero_point, dtype, axis, offset, out))
+    elif offset is None and saturate is True:
+        code = read_code(dtype)
+        if code_of_zero_point(zero_point) not in (-1, code):
+            code = -1
+        result = granular(FQ_fake_quantize, x, real_of_array(x), code, scale, zero_point, axis, block_size, False, out)
+        if result is not NotImplemented:
+            return result
+    return general("fake_quantize", (x, scale, zero_point, dtype, axis, block_size, offset, saturate, out))
 
 
 cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
-    """Range of a plain float32 array, -0 counted as +0; False if it is empty or not finite."""
-    cdef fq_affine p
-    cdef fq_extent found
+    """Range of a plain array of float32 or a half type, -0 counted as +0; False if it is empty or not finite."""
+    cdef fq_tile t
     cdef float poison = 0
     cdef fq_fpenv env
     cdef bint finite
+    memset(&t, 0, sizeof(t))
     lo[0], hi[0] = INFINITY, -INFINITY
-    found.lo, found.hi, found.poison = lo, hi, &poison
-    p.real = FQ_f32
-    p.far = p.stream = False
-    set_code_type(&p, 0)
-    run_span(FQ_minmax, cnp.PyArray_DATA(x), &found, cnp.PyArray_SIZE(x), &p)
+    t.lo, t.hi, t.poison = lo, hi, &poison
+    t.real = real_of_array(x)
+    t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
+    run_tile(active_table[0][<int> FQ_minmax][t.real][0], &t)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
     finite = settle(lo, hi, &poison, 1)
     fq_fpenv_leave(env)
     return finite and cnp.PyArray_SIZE(x) > 0
 
 
-cdef inline fq_scheme scheme_of(int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:
-    cdef fq_scheme scheme
-    scheme.lowest = fq_code_types[code].lowest + narrow_range
-    scheme.highest = fq_code_types[code].highest
+cdef inline bint is_single_precision(object x) noexcept:
+    """A plain array whose arithmetic is that of float32."""
+    return is_plain(x) and real_of_array(x) >= 0 and real_of_array(x) != FQ_f64
+
+
+cdef inline bint read_scheme(fq_scheme *scheme, int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:
+    """False for what float codes do not have."""
     scheme.symmetric = symmetric
     scheme.include_zero = include_zero
-    return scheme
+    if fq_code_types[code].is_float:
+        scheme.highest = fq_float_values[code][fq_float_types[code].largest]
+        scheme.lowest = -scheme.highest
+        return symmetric and not narrow_range
+    scheme.lowest = fq_code_types[code].lowest + narrow_range
+    scheme.highest = fq_code_types[code].highest
+    return True
 
 
-def minmax(x, *, axis=None):
+def minmax(x, *, axis=None, block_size=None):
     """Smallest and largest value, in one pass.
 
     x : array of float32, float64, float16 or bfloat16, of any shape but an empty one; or numbers, which are float64.
@@ -150,9 +180,13 @@ def minmax(x, *, axis=None):
     Raises ValueError if x is empty or holds NaN or infinity, TypeError if it does not hold reals.
     """
     cdef float lo, hi
-    if axis is None and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
+    if axis is None and block_size is None and is_single_precision(x) and find_extent(<cnp.ndarray> x, &lo, &hi):
         return named(Range, (float32_scalar(lo), float32_scalar(hi)))
-    return general("minmax", (x, axis))
+    if axis is not None or block_size is not None:
+        result = granular_minmax(x, axis, block_size)
+        if result is not NotImplemented:
+            return result
+    return general("minmax", (x, axis, block_size))
 
 
 def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include_zero=True):
@@ -182,8 +216,7 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
     include_zero = flag(include_zero, "include_zero")
     code = read_code(dtype)
-    if code >= 0:
-        scheme = scheme_of(code, symmetric, narrow_range, include_zero)
+    if code >= 0 and read_scheme(&scheme, code, symmetric, narrow_range, include_zero):
         env = fq_fpenv_enter()
         if read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
             status = fq_qparams(low, high, &scheme, &scale, &zero_point)
@@ -193,7 +226,8 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     return general("qparams", (lo, hi, dtype, symmetric, narrow_range, include_zero))
 
 
-def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axis=None, out=None):
+def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axis=None, block_size=None, packed=False,
+                     out=None):
     """Codes of x with the scale and the zero point that fit its own range: minmax, then qparams, then quantize.
 
     x, axis, out : as for quantize; x neither empty nor holding NaN or infinity.
@@ -204,28 +238,45 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
 
     Raises TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
-    cdef fq_affine p
+    cdef plain_t p
     cdef fq_scheme scheme
     cdef fq_fpenv env
-    cdef float lo, hi, scale
+    cdef float lo, hi
     cdef int code = read_code(dtype)
     symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
-    if axis is None and code >= 0 and is_plain(x, cnp.NPY_FLOAT32) and find_extent(<cnp.ndarray> x, &lo, &hi):
+    if (axis is None and block_size is None and packed is False and code >= 0 and is_single_precision(x)
+            and read_scheme(&scheme, code, symmetric, narrow_range, True) and find_extent(<cnp.ndarray> x, &lo, &hi)):
         # Looked at only now: while the range was found another thread may have run.
-        if is_plain(x, cnp.NPY_FLOAT32) and (
-            out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code])
-        ):
-            p.offset = 0
-            p.real = FQ_f32
-            p.far = False
-            set_code_type(&p, code)
-            scheme = scheme_of(code, symmetric, narrow_range, True)
+        if is_single_precision(x) and (out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code])):
+            p.real, p.code, p.offset, p.has_offset = real_of_array(x), code, 0, False
             env = fq_fpenv_enter()
             # Two finite float32 always have a float32 scale, and with include_zero a zero point.
-            fq_qparams_f32(lo, hi, &scheme, &scale, &p.zero_point)
-            p.scale = scale
+            fq_qparams_f32(lo, hi, &scheme, &p.single_scale, &p.zero_point)
             fq_fpenv_leave(env)
             q = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
             run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p)
-            return named(Quantized, (q, float32_scalar(scale), int32_scalar(p.zero_point)))
-    return general("quantize_dynamic", (x, dtype, symmetric, narrow_range, axis, out))
+            return named(Quantized, (q, float32_scalar(p.single_scale), int32_scalar(p.zero_point)))
+    elif (code >= 0 and (packed is False or packed is True)
+            and read_scheme(&scheme, code, symmetric, narrow_range, True)):
+        result = granular_dynamic(x, code, &scheme, axis, block_size, packed is True, out)
+        if result is not NotImplemented:
+            return result
+    return general("quantize_dynamic", (x, dtype, symmetric, narrow_range, axis, block_size, packed, out))
+
+
+def requantize(q, scale, zero_point, new_scale, new_zero_point, *, dtype="int8", axis=None, out=None):
+    """Codes of one scale as codes of another: quantize(dequantize(q, scale, zero_point), new_scale, new_zero_point).
+
+    Both steps are those of the functions of that name, in float32, without an array in between.
+    """
+    return general("requantize", (q, scale, zero_point, new_scale, new_zero_point, dtype, axis, out))
+
+
+def pack(q):
+    """Codes of 4 or 2 bits packed into bytes, low bits first, along the last axis."""
+    return general("pack", (q,))
+
+
+def unpack(p, dtype, shape):
+    """Packed codes as an array of dtype and shape."""
+    return general("unpack", (p, dtype, shape))

@@ -1,4 +1,4 @@
-"""The number types: one table of code types (from the kernels' list) and one of real types."""
+"""The number types: one table of code types and one of real types, both from the kernels' lists."""
 
 from __future__ import annotations
 
@@ -11,36 +11,48 @@ from fastquant import _kernels
 
 
 class CodeType(NamedTuple):
-    """A type that codes are stored in: its row in the kernels' list, its NumPy dtype, its lowest and highest code."""
+    """A type that codes are stored in: its row in the kernels' list, its NumPy dtype, its lowest and highest number,
+    its bits, and whether it is a float."""
 
     row: int
     dtype: np.dtype[Any]
-    lowest: int
-    highest: int
+    lowest: float
+    highest: float
+    bits: int
+    is_float: bool
 
     @property
     def name(self) -> str:
         return self.dtype.name
 
+    @property
+    def packs(self) -> int:
+        """Codes in a byte when packed; 1 for types that are not."""
+        return 8 // self.bits if self.bits in (2, 4) else 1
 
-CODE_TYPES: dict[str, CodeType] = {
-    name: CodeType(row, np.dtype(name), lowest, highest)
-    for row, (name, lowest, highest) in enumerate(_kernels.code_types())
+
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
+_READ: dict[str, CodeType] = {
+    name: CodeType(row, _dtype(name), lowest, highest, bits, is_float)
+    for row, (name, lowest, highest, bits, is_float) in enumerate(_kernels.code_types())
 }
+# Accumulators of integer arithmetic are read, never made.
+CODE_TYPES: dict[str, CodeType] = {name: codes for name, codes in _READ.items() if name != "int32"}
+PACKED_TYPES = tuple(name for name, codes in CODE_TYPES.items() if codes.packs > 1)
 
 # Real types that callers may use, and the type that the arithmetic runs in: float16 and bfloat16 are exact in float32.
 REAL_TYPES: dict[str, np.dtype[Any]] = {
-    "float32": np.dtype(np.float32),
-    "float64": np.dtype(np.float64),
-    "float16": np.dtype(np.float32),
-    "bfloat16": np.dtype(np.float32),
+    name: np.dtype(np.float64 if is_double else np.float32) for name, is_double in _kernels.real_types()
 }
-_REAL_DTYPES = {name: np.dtype(getattr(ml_dtypes, name, name)) for name in REAL_TYPES}
+_REAL_DTYPES = {name: _dtype(name) for name in REAL_TYPES}
 
 
 def _name_of(dtype: Any, argument: str, expected: str) -> str:
-    if isinstance(dtype, str) and dtype in _REAL_DTYPES:
-        return dtype  # np.dtype("bfloat16") depends on who registered the name
+    if isinstance(dtype, str) and (dtype in _READ or dtype in _REAL_DTYPES):
+        return dtype  # what np.dtype makes of "bfloat16" or "int4" depends on who registered the name
     try:
         return str(np.dtype(dtype).newbyteorder("=").name)
     except (TypeError, ValueError, SyntaxError):  # np.dtype parses what it is given
@@ -73,7 +85,7 @@ def real_dtype(dtype: Any, argument: str = "dtype") -> np.dtype[Any]:
 
 
 _ARITHMETIC = {_REAL_DTYPES[name]: dtype for name, dtype in REAL_TYPES.items()}
-_CODES = {codes.dtype: codes for codes in CODE_TYPES.values()}
+_CODES = {codes.dtype: codes for codes in _READ.values()}
 
 
 def arithmetic_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
@@ -82,5 +94,5 @@ def arithmetic_dtype(dtype: np.dtype[Any]) -> np.dtype[Any] | None:
 
 
 def code_type_of(dtype: np.dtype[Any]) -> CodeType | None:
-    """The code type of arrays of this dtype, or None."""
-    return _CODES.get(dtype)
+    """The code type, int32 included, of arrays of this dtype in any byte order, or None."""
+    return _CODES.get(dtype if dtype.isnative else dtype.newbyteorder("="))

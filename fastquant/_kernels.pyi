@@ -6,6 +6,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastquant._results import QParams, Quantized, Range
 
 _Array = NDArray[Any]
+_Axis = SupportsIndex | tuple[SupportsIndex, ...] | None
+# Scales, zero points and offsets of one span.
+_Parameters = tuple[_Array | None, _Array | None, _Array | None]
 
 # The public functions, re-exported by the package.
 
@@ -15,8 +18,11 @@ def quantize(
     zero_point: ArrayLike = 0,
     *,
     dtype: DTypeLike | None = None,
-    axis: SupportsIndex | None = None,
+    axis: _Axis = None,
+    block_size: SupportsIndex | None = None,
+    packed: bool = False,
     offset: ArrayLike | None = None,
+    saturate: bool = True,
     out: _Array | None = None,
 ) -> _Array: ...
 def dequantize(
@@ -25,7 +31,9 @@ def dequantize(
     zero_point: ArrayLike = 0,
     *,
     dtype: DTypeLike = "float32",
-    axis: SupportsIndex | None = None,
+    axis: _Axis = None,
+    block_size: SupportsIndex | None = None,
+    packed: DTypeLike | bool | None = None,
     offset: ArrayLike | None = None,
     out: _Array | None = None,
 ) -> _Array: ...
@@ -35,11 +43,13 @@ def fake_quantize(
     zero_point: ArrayLike = 0,
     *,
     dtype: DTypeLike = "int8",
-    axis: SupportsIndex | None = None,
+    axis: _Axis = None,
+    block_size: SupportsIndex | None = None,
     offset: ArrayLike | None = None,
+    saturate: bool = True,
     out: _Array | None = None,
 ) -> _Array: ...
-def minmax(x: ArrayLike, *, axis: SupportsIndex | None = None) -> Range: ...
+def minmax(x: ArrayLike, *, axis: _Axis = None, block_size: SupportsIndex | None = None) -> Range: ...
 def qparams(
     lo: ArrayLike,
     hi: ArrayLike,
@@ -55,9 +65,24 @@ def quantize_dynamic(
     *,
     symmetric: bool = True,
     narrow_range: bool = False,
-    axis: SupportsIndex | None = None,
+    axis: _Axis = None,
+    block_size: SupportsIndex | None = None,
+    packed: bool = False,
     out: _Array | None = None,
 ) -> Quantized: ...
+def requantize(
+    q: ArrayLike,
+    scale: ArrayLike,
+    zero_point: ArrayLike,
+    new_scale: ArrayLike,
+    new_zero_point: ArrayLike,
+    *,
+    dtype: DTypeLike = "int8",
+    axis: _Axis = None,
+    out: _Array | None = None,
+) -> _Array: ...
+def pack(q: ArrayLike) -> NDArray[np.uint8]: ...
+def unpack(p: ArrayLike, dtype: DTypeLike, shape: SupportsIndex | tuple[SupportsIndex, ...]) -> _Array: ...
 
 # For the package and its tests.
 
@@ -65,22 +90,48 @@ def targets() -> tuple[str, ...]: ...
 def active() -> str: ...
 def activate(name: str) -> None: ...
 def set_stream_from(nbytes: int) -> None: ...
-def code_types() -> tuple[tuple[str, int, int], ...]: ...
+def code_types() -> tuple[tuple[str, float, float, int, bool], ...]: ...
+def real_types() -> tuple[tuple[str, bool], ...]: ...
 def spans(target: str) -> dict[tuple[str, str, str], tuple[int, bool]]: ...
 def run(
     kernel: str,
     src: _Array,
     dst: _Array,
-    scales: _Array,
-    zero_points: _Array,
-    offsets: _Array,
+    parameters: _Parameters,
     code: int,
-    outer: int,
-    channels: int,
-    inner: int,
+    strides: tuple[int, ...],
+    block_axis: int,
+    block: int,
+    packed: bool = False,
+    beyond: bool = False,
+    precision: str | None = None,
 ) -> None: ...
-def extremes(x: _Array, lo: _Array, hi: _Array, outer: int, channels: int, inner: int) -> bool: ...
+def run_pair(
+    src: _Array,
+    dst: _Array,
+    old: _Parameters,
+    old_code: int,
+    new: _Parameters,
+    new_code: int,
+    strides: tuple[int, ...],
+) -> None: ...
+def repack(src: _Array, dst: _Array, code: int, unpack: bool) -> None: ...
+def extremes(x: _Array, lo: _Array, hi: _Array, strides: tuple[int, ...], block_axis: int, block: int) -> bool: ...
+def quantize_rows(
+    x: _Array,
+    dst: _Array,
+    found: tuple[_Array, _Array, _Array, _Array, _Array],
+    code: int,
+    strides: tuple[int, ...],
+    block_axis: int,
+    block: int,
+    packed: bool,
+    lowest: float,
+    highest: float,
+    symmetric: bool,
+) -> bool: ...
+def from_dlpack(capsule: Any) -> _Array: ...
 def first_not_scale(scales: _Array) -> int: ...
 def qparams_of(
-    lo: _Array, hi: _Array, lowest: int, highest: int, symmetric: bool, include_zero: bool
+    lo: _Array, hi: _Array, lowest: float, highest: float, symmetric: bool, include_zero: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], tuple[int, str] | None]: ...

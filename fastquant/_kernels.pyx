@@ -1,15 +1,16 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True, autotestdict=False
-"""The kernels' entry points, and the loops over rows between them and the spans.
+"""The kernels' entry points.
 
 Who calls whom, for one array:
 
-    fq.quantize(x, scale)          is `quantize` below. Arguments of the plainest kind (a C-contiguous float32 array, a
-                                   Python or NumPy number for each parameter) are read in C (_plain.pxi), and the span is
-                                   called at once: that is the whole cost of a small call.
-    _api.quantize(...)             takes every other call: lists, other types, strides, axis, and all errors.
-                                   It prepares contiguous arrays and calls
-    run(...)                       which loops over rows of one set of parameters and calls
-    a span                         from the table of the active target (src/spans.h): a function of one contiguous run.
+    fq.quantize(x, scale)          is `quantize` in _calls.pxi. Arguments of the plainest kind (a C-contiguous array of
+                                   reals, a Python or NumPy number for each parameter) are read in C (_plain.pxi), and
+                                   the span is called at once: that is the whole cost of a small call.
+    _api.quantize(...)             takes every other call: lists, strides, axes, blocks, packing, and all errors.
+                                   It checks the arguments and calls
+    run(...)                       which looks at how the arrays lie in memory and walks over them in tiles (_walk.pxi),
+                                   handing each to
+    a span                         from the table of the active target (src/spans.h).
 
 The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.
 """
@@ -19,12 +20,14 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.math cimport INFINITY
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int8_t, int32_t, uint8_t
-from libc.string cimport memcmp
+from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t
+from libc.string cimport memcmp, memcpy, memset
 
+import ml_dtypes
 import numpy as np
 
 from fastquant._results import QParams, Quantized, Range
@@ -39,6 +42,8 @@ cdef extern from "numpy/arrayobject.h" nogil:
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, cnp.dtype descr, object base)
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int ndim, const cnp.npy_intp *shape,
+                                const cnp.npy_intp *strides, void *data, int flags, object like)
 
 cdef extern from "numpy/arrayscalars.h" nogil:
     ctypedef struct PyFloatScalarObject:
@@ -72,6 +77,7 @@ cdef object _api = None
 
 # ---- targets ----
 
+fq_fill_float_values()
 fill_portable_table()
 fq_merge_tables()
 active_table = fq_target_table(0)
@@ -105,9 +111,22 @@ def set_stream_from(ptrdiff_t nbytes):
 
 
 def code_types():
-    """Rows of the list of code types: (NumPy name, lowest code, highest code)."""
-    return tuple([(fq_code_types[c].name.decode(), fq_code_types[c].lowest, fq_code_types[c].highest)
-                  for c in range(FQ_CODE_COUNT)])
+    """Rows of the list of code types: (NumPy name, lowest, highest, bits, is a float). The limits of integers are
+    integers; the last row is int32, which is only read."""
+    rows = []
+    for c in range(FQ_CODE_COUNT):
+        name, bits = fq_code_types[c].name.decode(), fq_code_types[c].bits
+        if fq_code_types[c].is_float:
+            largest = fq_float_values[c][fq_float_types[c].largest]
+            rows.append((name, -largest, largest, bits, True))
+        else:
+            rows.append((name, fq_code_types[c].lowest, fq_code_types[c].highest, bits, False))
+    return tuple(rows)
+
+
+def real_types():
+    """Rows of the list of real types: (NumPy name, whether its arithmetic is that of float64)."""
+    return tuple([(fq_real_types[r].name.decode(), bool(fq_real_types[r].is_double)) for r in range(FQ_REAL_COUNT)])
 
 
 def spans(str target):
@@ -120,44 +139,53 @@ def spans(str target):
         for real in range(FQ_REAL_COUNT):
             for code in range(FQ_CODE_COUNT):
                 span = table[0][op][real][code]
-                own = t == 0 or span != fq_portable_spans[op][real][code]
-                key = (fq_op_names[op].decode(), fq_real_names[real].decode(), fq_code_types[code].name.decode())
-                rows[key] = (<size_t> span, own)
+                if span != NULL:
+                    own = t == 0 or span != fq_portable_spans[op][real][code]
+                    key = (fq_op_names[op].decode(), fq_real_types[real].name.decode(), fq_code_types[code].name.decode())
+                    rows[key] = (<size_t> span, own)
     return rows
 
 
-# ---- one run, one set of parameters ----
+# ---- types of arrays ----
 
-cdef inline void set_code_type(fq_affine *p, int code) noexcept nogil:
-    p.code = code
-    p.lowest = fq_code_types[code].lowest
-    p.highest = fq_code_types[code].highest
+cdef int[FQ_CODE_COUNT] array_type_of_code
+cdef int[FQ_REAL_COUNT] array_type_of_real
+cdef dict code_of_name = {}
 
+cdef void list_types():
+    for code, row in enumerate(code_types()):
+        dtype = np.dtype(getattr(ml_dtypes, row[0], row[0]))
+        array_type_of_code[<int> code] = dtype.num
+        code_of_name.update({row[0]: code, dtype.type: code, dtype: code})
+    del code_of_name["int32"], code_of_name[np.int32], code_of_name[np.dtype(np.int32)]
+    for real, row in enumerate(real_types()):
+        array_type_of_real[<int> real] = np.dtype(getattr(ml_dtypes, row[0], row[0])).num
 
-cdef inline const fq_span_table *table_for(const fq_affine *p) noexcept nogil:
-    """Lane bodies keep levels in int16; far zero points do not fit and run portably on every target."""
-    return fq_target_table(0) if p.far else active_table
-
-
-cdef inline void call_span(int op, const void *src, void *dst, ptrdiff_t n, fq_affine *p) noexcept nogil:
-    cdef fq_fpenv env = fq_fpenv_enter()
-    table_for(p)[0][op][p.real][p.code](src, dst, n, p)
-    fq_fpenv_leave(env)
-
-
-cdef inline void run_span(int op, const void *src, void *dst, ptrdiff_t n, fq_affine *p) noexcept:
-    if n < RELEASE_GIL_FROM:
-        call_span(op, src, dst, n, p)
-    else:
-        with nogil:
-            call_span(op, src, dst, n, p)
+list_types()
 
 
-cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, fq_affine *p) noexcept:
-    p.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
-    run_span(op, cnp.PyArray_DATA(src), cnp.PyArray_DATA(dst), cnp.PyArray_SIZE(src), p)
+cdef inline int code_of_array(object a) noexcept:
+    """The code type of an array, or -1."""
+    cdef int code
+    if cnp.PyArray_CheckExact(a):
+        for code in range(FQ_CODE_COUNT):
+            if array_type_of_code[code] == cnp.PyArray_TYPE(<cnp.ndarray> a):
+                return code
+    return -1
 
 
+cdef inline int real_of_array(object a) noexcept:
+    """The real type of an array, or -1."""
+    cdef int real
+    if cnp.PyArray_CheckExact(a):
+        for real in range(FQ_REAL_COUNT):
+            if array_type_of_real[real] == cnp.PyArray_TYPE(<cnp.ndarray> a):
+                return real
+    return -1
+
+
+include "_walk.pxi"
+include "_grid.pxi"
 include "_plain.pxi"
 
 
@@ -199,137 +227,17 @@ cdef inline object named(type kind, tuple values):
     return tuple.__new__(kind, values)
 
 
+# ---- walks ----
+
+include "_dlpack.pxi"
+include "_granular.pxi"
+include "_general.pxi"
+include "_ranges.pxi"
+
+
 # ---- the public functions ----
 
 include "_calls.pxi"
-
-
-# ---- rows: what _api calls ----
-
-def run(str kernel, cnp.ndarray src, cnp.ndarray dst, scales, zero_points, offsets, int code,
-        ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner):
-    """Run "quantize", "dequantize" or "fake_quantize" over src seen as (outer, channels, inner).
-
-    All arrays C-contiguous, aligned and native; src and dst do not overlap, but for fake_quantize they may be one.
-    scales and offsets are of the real type (float32 or float64: that of the reals in src and dst), zero_points int32,
-    all of length `channels`. All that memory depends on is checked again: reading arguments can run anybody's code,
-    which may have changed the arrays since _api looked at them.
-    """
-    cdef fq_affine p
-    cdef cnp.ndarray reals = dst if kernel == "dequantize" else src
-    cdef int real = FQ_f32 if cnp.PyArray_TYPE(reals) == cnp.NPY_FLOAT32 else FQ_f64
-    cdef int op = FQ_quantize if kernel == "quantize" else FQ_dequantize if kernel == "dequantize" else FQ_fake_quantize
-    cdef ptrdiff_t nbytes = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst)
-    cdef const char *a = cnp.PyArray_BYTES(src)
-    cdef char *b = cnp.PyArray_BYTES(dst)
-    cdef ptrdiff_t a_row = cnp.PyArray_ITEMSIZE(src), b_row = cnp.PyArray_ITEMSIZE(dst)
-    cdef const char *scale = cnp.PyArray_BYTES(<cnp.ndarray?> scales)
-    cdef const char *offset = cnp.PyArray_BYTES(<cnp.ndarray?> offsets)
-    cdef const int32_t *zero_point = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray?> zero_points)
-    cdef ptrdiff_t o, c
-    cdef bint fit = True
-    cdef fq_fpenv env
-    cdef fq_span span
-
-    for array in (reals, scales, offsets):
-        fit = fit and cnp.PyArray_TYPE(array) == (cnp.NPY_FLOAT32 if real == FQ_f32 else cnp.NPY_FLOAT64)
-    for array in (scales, offsets, zero_points):
-        fit = fit and cnp.PyArray_SIZE(array) == channels
-    for array in (src, dst):
-        fit = fit and cnp.PyArray_SIZE(array) == outer * channels * inner and PyArray_ISCARRAY_RO(<cnp.ndarray> array)
-    if op == FQ_fake_quantize:
-        fit = fit and cnp.PyArray_TYPE(dst) == cnp.PyArray_TYPE(src)
-    else:
-        fit = fit and code_of_array(dst if op == FQ_quantize else src) == code
-    if not (fit and cnp.PyArray_TYPE(<cnp.ndarray> zero_points) == cnp.NPY_INT32):
-        raise ValueError("an array changed while the arguments were read")
-    p.real = real
-    set_code_type(&p, code)
-    p.stream = nbytes >= stream_from_bytes
-    p.far = False
-    for c in range(channels):
-        p.far |= fq_is_far(zero_point[c])
-    p.scales, p.offsets, p.zero_points = scale, offset, zero_point
-    if inner == 1 and channels > 1:
-        op += FQ_quantize_columns - FQ_quantize
-        inner = channels
-        channels = 1
-    a_row *= inner
-    b_row *= inner
-    with nogil:
-        env = fq_fpenv_enter()
-        span = table_for(&p)[0][op][real][code]
-        for o in range(outer):
-            for c in range(channels):
-                if real == FQ_f32:
-                    p.scale = (<const float *> scale)[c]
-                    p.offset = (<const float *> offset)[c]
-                else:
-                    p.scale = (<const double *> scale)[c]
-                    p.offset = (<const double *> offset)[c]
-                p.zero_point = zero_point[c]
-                span(a, b, inner, &p)
-                a += a_row
-                b += b_row
-        fq_fpenv_leave(env)
-
-
-cdef inline bint settle(real_t *lo, real_t *hi, const real_t *poison, ptrdiff_t n) noexcept nogil:
-    """-0 to +0, so that the result does not depend on the order of comparisons; and whether all is finite."""
-    cdef ptrdiff_t i
-    cdef bint finite = True
-    for i in range(n):
-        lo[i] = lo[i] if lo[i] != 0 else 0
-        hi[i] = hi[i] if hi[i] != 0 else 0
-        finite = finite and lo[i] > -INFINITY and hi[i] < INFINITY and poison[i] == poison[i]
-    return finite
-
-
-def extremes(cnp.ndarray x, cnp.ndarray lo, cnp.ndarray hi, ptrdiff_t outer, ptrdiff_t channels, ptrdiff_t inner):
-    """Smallest and largest value of each channel of x, seen as (outer, channels, inner), into lo and hi.
-
-    All three arrays C-contiguous, aligned, native and of one real type; lo and hi of length `channels`; x not empty.
-    False if x holds NaN or infinity.
-    """
-    cdef fq_affine p
-    cdef fq_extent found
-    cdef int real = FQ_f32 if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT32 else FQ_f64
-    cdef cnp.ndarray poison = cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(lo), cnp.PyArray_TYPE(x), 0)
-    cdef const char *a = cnp.PyArray_BYTES(x)
-    cdef char *low = cnp.PyArray_BYTES(lo)
-    cdef char *high = cnp.PyArray_BYTES(hi)
-    cdef char *bad = cnp.PyArray_BYTES(poison)
-    cdef ptrdiff_t size = cnp.PyArray_ITEMSIZE(x), o, c
-    cdef bint columns = inner == 1 and channels > 1, finite
-    cdef int op = FQ_minmax_columns if columns else FQ_minmax
-    cdef ptrdiff_t steps = 1 if columns else channels, run_length = channels if columns else inner
-    cdef fq_fpenv env
-    cdef fq_span span
-
-    if not (cnp.PyArray_SIZE(x) == outer * channels * inner and cnp.PyArray_SIZE(lo) == cnp.PyArray_SIZE(hi) == channels
-            and cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(lo) == cnp.PyArray_TYPE(hi)):
-        raise ValueError("an array changed while the arguments were read")
-    lo.fill(INFINITY)
-    hi.fill(-INFINITY)
-    p.real = real
-    set_code_type(&p, 0)
-    p.far = p.stream = False
-    with nogil:
-        env = fq_fpenv_enter()
-        span = active_table[0][op][real][0]
-        for o in range(outer):
-            for c in range(steps):
-                found.lo = low + c * size
-                found.hi = high + c * size
-                found.poison = bad + c * size
-                span(a, &found, run_length, &p)
-                a += run_length * size
-        if real == FQ_f32:
-            finite = settle(<float *> low, <float *> high, <const float *> bad, channels)
-        else:
-            finite = settle(<double *> low, <double *> high, <const double *> bad, channels)
-        fq_fpenv_leave(env)
-    return finite
 
 
 def first_not_scale(cnp.ndarray scales):
@@ -345,7 +253,7 @@ def first_not_scale(cnp.ndarray scales):
     return -1
 
 
-def qparams_of(lo, hi, int lowest, int highest, bint symmetric, bint include_zero):
+def qparams_of(lo, hi, double lowest, double highest, bint symmetric, bint include_zero):
     """Scales (float32) and zero points (int32) of float64 arrays lo and hi (C-contiguous, one shape, finite, lo <= hi).
 
     Third: the flat index of the first range that has no scale or no zero point and why, or None.

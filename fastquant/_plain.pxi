@@ -2,9 +2,17 @@
 # for whatever _api.py should look at. Included by _kernels.pyx.
 
 
-cdef inline bint is_plain(object a, int type_number):
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray> a) == type_number
-            and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
+cdef struct plain_t:
+    double scale, offset
+    float single_scale, single_offset  # the same, rounded
+    int32_t zero_point
+    bint has_offset
+    int real, code
+
+
+cdef inline bint is_plain(object a) noexcept:
+    """Contiguous, aligned and in native byte order."""
+    return cnp.PyArray_CheckExact(a) and PyArray_ISCARRAY_RO(<cnp.ndarray> a)
 
 
 cdef inline bint is_single(object a):
@@ -67,34 +75,18 @@ cdef inline bint read_zero_point(object zero_point, int32_t *value):
 
 
 cdef inline int code_of_zero_point(object zero_point):
-    """The code type that NumPy gave a plain zero point, or -1."""
+    """The code type that NumPy gave a plain zero point, or -1. int32 tells nothing."""
     if type(zero_point) is int8_type:
         return FQ_i8
     if type(zero_point) is uint8_type:
         return FQ_u8
-    return code_of_array(zero_point)
+    return code_made_by(zero_point)
 
 
-cdef int[FQ_CODE_COUNT] array_type_of_code
-cdef dict code_of_name = {}
-
-cdef void list_code_types():
-    for code, (name, _, _) in enumerate(code_types()):
-        dtype = np.dtype(name)
-        array_type_of_code[<int> code] = dtype.num
-        code_of_name.update({name: code, dtype.type: code, dtype: code})
-
-list_code_types()
-
-
-cdef inline int code_of_array(object a):
-    """The code type of an array, or -1."""
-    cdef int code
-    if cnp.PyArray_CheckExact(a):
-        for code in range(FQ_CODE_COUNT):
-            if array_type_of_code[code] == cnp.PyArray_TYPE(<cnp.ndarray> a):
-                return code
-    return -1
+cdef inline int code_made_by(object a):
+    """The code type of an array that codes may be written to, or -1."""
+    cdef int code = code_of_array(a)
+    return -1 if code == FQ_i32 else code
 
 
 cdef inline int read_code(object dtype):
@@ -106,28 +98,77 @@ cdef inline int read_code(object dtype):
     return -1 if found is NULL else <int> <object> found
 
 
-cdef inline bint is_float32(object dtype):
-    return dtype == "float32" if type(dtype) is str else dtype is float32_type or dtype is float32_dtype
+cdef dict real_of_name = {}
+
+for _real, _row in enumerate(real_types()):
+    _dtype = np.dtype(getattr(ml_dtypes, _row[0], _row[0]))
+    real_of_name.update({_row[0]: _real, _dtype.type: _real, _dtype: _real})
 
 
-cdef inline bint read_affine(fq_affine *p, object scale, object zero_point, object offset, int code):
-    """The parameters of a plain call, in float32."""
+cdef inline int read_real(object dtype):
+    """The real type that dtype names; -1 for what is not plain."""
+    if not (PyUnicode_CheckExact(dtype) or type(dtype) is type or cnp.PyArray_DescrCheck(dtype)):
+        return -1
+    cdef PyObject *found = PyDict_GetItemWithError(real_of_name, dtype)
+    return -1 if found is NULL else <int> <object> found
+
+
+cdef inline bint read_affine(plain_t *p, object scale, object zero_point, object offset, int real, int code):
+    """The parameters of a plain call, in the type that its arithmetic runs in."""
     cdef fq_fpenv env = fq_fpenv_enter()
-    cdef bint plain = code >= 0 and read_number(scale, &p.scale) and read_zero_point(zero_point, &p.zero_point)
-    p.offset = 0
-    if plain and offset is not None:
+    cdef bint plain = (real >= 0 and code >= 0 and read_number(scale, &p.scale)
+                       and read_zero_point(zero_point, &p.zero_point))
+    p.real, p.code, p.offset, p.has_offset = real, code, 0, offset is not None
+    if plain and p.has_offset:
         plain = p.zero_point == 0 and read_number(offset, &p.offset)
     if plain:
-        p.scale = <float> p.scale
-        p.offset = <float> p.offset
-        plain = 0 < p.scale < INFINITY and -INFINITY < p.offset < INFINITY
+        # Not <float>: a compiler could move that to where the caller's rounding mode is back in force.
+        fq_round_f32(&p.scale, &p.single_scale)
+        fq_round_f32(&p.offset, &p.single_offset)
+        if real == FQ_f64:
+            plain = 0 < p.scale < INFINITY and -INFINITY < p.offset < INFINITY
+        else:
+            plain = 0 < p.single_scale < INFINITY and -INFINITY < p.single_offset < INFINITY
+        plain = plain and (p.zero_point == 0 or not fq_code_types[code].is_float)
     fq_fpenv_leave(env)
-    if not plain:
-        return False
-    p.real = FQ_f32
-    set_code_type(p, code)
-    p.far = fq_is_far(p.zero_point)
-    return True
+    return plain
+
+
+cdef inline void call_span(fq_span span, const fq_tile *t) noexcept nogil:
+    cdef fq_fpenv env = fq_fpenv_enter()
+    span(t)
+    fq_fpenv_leave(env)
+
+
+cdef inline void run_tile(fq_span span, fq_tile *t) noexcept:
+    if t.n < RELEASE_GIL_FROM:
+        call_span(span, t)
+    else:
+        with nogil:
+            call_span(span, t)
+
+
+cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain_t *p) noexcept:
+    """One row."""
+    cdef fq_tile t
+    cdef bint far = p.code != FQ_i32 and fq_is_far(p.zero_point)
+    cdef const fq_span_table *table = fq_target_table(0) if far else active_table
+    t.src, t.dst = cnp.PyArray_BYTES(src), cnp.PyArray_BYTES(dst)
+    t.rows, t.n, t.src_step, t.dst_step = 1, cnp.PyArray_SIZE(src), 0, 0
+    t.scale_step = t.offset_step = t.zero_point_step = t.phase = t.ahead = 0
+    t.run = t.packs = 1
+    t.zero_points = &p.zero_point
+    if p.real == FQ_f64:
+        t.scales, t.offsets = &p.scale, &p.offset
+    else:
+        t.scales, t.offsets = &p.single_scale, &p.single_offset
+    if not p.has_offset:
+        t.offsets = NULL
+    t.lo = t.hi = t.poison = NULL
+    t.extent_step = 0
+    t.real, t.code, t.far, t.beyond, t.precision = p.real, p.code, far, False, FQ_f32
+    t.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
+    run_tile(table[0][op][p.real][p.code], &t)
 
 
 cdef inline bint may_write(object out, cnp.ndarray like, int type_number):

@@ -7,29 +7,43 @@ from typing import Any
 import numpy as np
 
 from fastquant import _kernels
-from fastquant._arguments import Array, layout, read_bound
-from fastquant._dtypes import CodeType, code_type
+from fastquant._arguments import Array, read_bound
+from fastquant._dtypes import CodeType, arithmetic_dtype, code_type
+from fastquant._grid import Grid
 from fastquant._results import QParams, Range
 
 
-def extremes(a: Array, axis: int | None) -> Range:
-    """Range of a contiguous array of an arithmetic type, as arrays of one element for each channel."""
-    outer, channels, inner = layout(a.shape, axis)
-    if a.size == 0 and channels > 0:
+def check_not_empty(a: Array, grid: Grid) -> None:
+    if a.size == 0 and grid.size > 0:
         raise ValueError(f"x: got shape {a.shape}, expected at least one value: nothing has no range")
-    lo, hi = np.empty(channels, a.dtype), np.empty(channels, a.dtype)
-    if a.size and not _kernels.extremes(a, lo, hi, outer, channels, inner):
+
+
+def extremes(a: Array, grid: Grid) -> Range:
+    """Ranges of an array of reals, as contiguous arrays of the grid's shape."""
+    check_not_empty(a, grid)
+    lo = np.empty(grid.shape, arithmetic_dtype(a.dtype))
+    hi = np.empty_like(lo)
+    if a.size and not _kernels.extremes(a, lo, hi, grid.strides, grid.block_axis, grid.block):
         where = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
         at = f" at index ({', '.join(map(str, where))})" if a.ndim else ""
         raise ValueError(f"x: got {a[where]}{at}, expected finite values: NaN and infinity have no scale")
     return Range(lo, hi)
 
 
+def limits(codes: CodeType, symmetric: bool, narrow_range: bool) -> tuple[float, float]:
+    """Lowest and highest code to use."""
+    if codes.is_float and not symmetric:
+        raise ValueError(f"symmetric: got False, expected True for {codes.name}: floats have no zero point")
+    if codes.is_float and narrow_range:
+        raise ValueError(f"narrow_range: got True, expected False for {codes.name}: floats are symmetric as they are")
+    return codes.lowest + narrow_range, codes.highest
+
+
 def params_of(
     lo: Array, hi: Array, codes: CodeType, symmetric: bool, narrow_range: bool, include_zero: bool, argument: str
 ) -> QParams:
     """Scales and zero points of float64 arrays; argument is what the caller knows these ranges by."""
-    lowest, highest = codes.lowest + narrow_range, codes.highest
+    lowest, highest = limits(codes, symmetric, narrow_range)
     scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, symmetric, include_zero)
     if failed is not None:
         i, what = failed
@@ -42,6 +56,7 @@ def params_of(
 
 def qparams(lo: Any, hi: Any, dtype: Any, symmetric: bool, narrow_range: bool, include_zero: bool) -> QParams:
     codes = code_type(dtype)
+    limits(codes, symmetric, narrow_range)
     a, b = read_bound(lo, "lo"), read_bound(hi, "hi")
     if a.shape != b.shape:
         raise ValueError(f"hi: got shape {b.shape}, expected {a.shape}, the shape of lo")

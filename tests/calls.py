@@ -24,4 +24,4 @@ def reference(kernel: str, x: Any, scale: Any, zero_point: Any, code: str, real:
 
 
 def out_dtype(kernel: str, code: str, real: str) -> np.dtype[Any]:
-    return np.dtype(code) if kernel == "quantize" else real_dtype(real)
+    return real_dtype(code if kernel == "quantize" else real)

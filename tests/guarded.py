@@ -9,6 +9,7 @@ Prints the number of calls.
 from __future__ import annotations
 
 import ctypes
+import itertools
 import mmap
 import sys
 from collections.abc import Iterator
@@ -16,14 +17,15 @@ from typing import Any
 
 import numpy as np
 from calls import out_dtype, reference, run
-from values import CODE_TYPES, KERNELS, pool
+from spans import arithmetic, convert, extents, repack
+from values import BITS, ELEMENTWISE, FLOAT_TYPES, PACKED_TYPES, REAL_TYPES, pool, real_dtype
 
 import fastquant as fq
-from fastquant import _kernels
+from fastquant import _kernels, _reference
 
 PAGE = mmap.PAGESIZE
 PROT_NONE = 0
-LENGTHS = [*range(131), 255, 256, 257, 513]
+LENGTHS = [*range(131), 255, 256, 257, 513, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE]
 
 
 class Guarded:
@@ -56,58 +58,134 @@ def check(result: np.ndarray, expected: np.ndarray) -> None:
         raise AssertionError("wrong result beside a guard page")
 
 
-def main(target: str, streaming: bool) -> int:
-    _kernels.set_stream_from(0 if streaming else 1 << 62)
+def calls_of_runs() -> int:
+    """Public calls on one run: every kernel, real type and code type."""
     calls = 0
-    lengths = [*LENGTHS, PAGE - 1, PAGE, PAGE + 1, 2 * PAGE]
     sources, outs = Guarded(16 * PAGE), Guarded(16 * PAGE)
     scales, zero_points = Guarded(16 * PAGE), Guarded(16 * PAGE)
 
-    def cases(source: np.ndarray, kernel: str, code: str, real: str) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    def cases(source: np.ndarray, dtype: np.dtype[Any], lengths: list[int]) -> Iterator[tuple[Any, Any, int]]:
         for n in lengths:
             for x in sources.arrays(source.dtype, n):
                 x[:] = source[:n]
-                for out in outs.arrays(out_dtype(kernel, code, real), n):
+                for out in outs.arrays(dtype, n):
                     yield x, out, n
 
-    with fq.cpu.use(target):
-        for real in ("float32", "float64"):
-            for code in CODE_TYPES:
-                for kernel in KERNELS:
-                    # Two products, one product, division, far; then a real offset.
-                    for scale, zero_point in ((0.1, 3), (0.125, 3), (0.1, -700), (0.1, 2**20)):
-                        source = pool(kernel, real, code, scale, zero_point, 3 * PAGE)
-                        expected = reference(kernel, source, scale, zero_point, code, real)
-                        for x, out, n in cases(source, kernel, code, real):
-                            check(run(kernel, x, scale, zero_point, code, real, out=out), expected[:n])
-                            calls += 1
-                    source = pool(kernel, real, code, 0.1, 0, 3 * PAGE)
-                    expected = reference(kernel, source, 0.1, 0, code, real, offset=0.7)
-                    for x, out, n in cases(source, kernel, code, real):
-                        check(run(kernel, x, 0.1, 0, code, real, offset=0.7, out=out), expected[:n])
-                        calls += 1
-                    # Columns: parameters are read beside guard pages as well.
-                    s = np.linspace(0.05, 0.2, 3 * PAGE).astype(real)
-                    z = np.arange(3 * PAGE, dtype=np.int32) % 7
-                    expected = reference(kernel, source, s, z, code, real, axis=0)
-                    for x, out, n in cases(source, kernel, code, real):
-                        parameters = scales.at_the_end(s[:n], real), zero_points.at_the_end(z[:n], np.int32)
-                        check(run(kernel, x, *parameters, code, real, axis=0, out=out), expected[:n])
-                        calls += 1
-                for n in lengths[1:]:
-                    for x in sources.arrays(np.dtype(real), n):
-                        x[:] = source[:n] if source.dtype == real else np.arange(n)
-                        fq.quantize_dynamic(x, code)
-                        fq.fake_quantize(x, 0.1, dtype=code, out=x)
-                        calls += 2
-            source = pool("quantize", real, "int8", 0.1, 0, 3 * PAGE)
-            for n in lengths[1:]:
-                for x in sources.arrays(np.dtype(real), n):
+    for kernel, real, code in ELEMENTWISE:
+        dtype = out_dtype(kernel, code, real)
+        # Two products, one product, division, far; then a real offset.
+        for scale, zero_point, offset in (
+            *((0.1, 3, None), (0.125, 3, None), (0.1, -700, None), (0.1, 2**20, None), (0.1, 0, 0.7)),
+        ):
+            if code in FLOAT_TYPES and zero_point:
+                if zero_point != 3:
+                    continue
+                zero_point = 0
+            source = pool(kernel, real, code, scale, zero_point, 3 * PAGE)
+            expected = reference(kernel, source, scale, zero_point, code, real, offset=offset)
+            for x, out, n in cases(source, dtype, LENGTHS if zero_point in (0, 3) else LENGTHS[::3]):
+                check(run(kernel, x, scale, zero_point, code, real, offset=offset, out=out), expected[:n])
+                calls += 1
+        # Columns: parameters are read beside guard pages as well.
+        s = np.linspace(0.05, 0.2, 3 * PAGE).astype(np.float32 if real in ("float16", "bfloat16") else real)
+        z = np.arange(3 * PAGE, dtype=np.int32) % (1 if code in FLOAT_TYPES else 7)
+        expected = reference(kernel, source, s, z, code, real, axis=0)
+        for x, out, n in cases(source, dtype, LENGTHS):
+            parameters = scales.at_the_end(s[:n], s.dtype), zero_points.at_the_end(z[:n], np.int32)
+            check(run(kernel, x, *parameters, code, real, axis=0, out=out), expected[:n])
+            calls += 1
+        if kernel == "fake_quantize":
+            expected = reference(kernel, source, 0.1, 0, code, real)
+            for n in LENGTHS:
+                for x in sources.arrays(source.dtype, n):
                     x[:] = source[:n]
-                    if fq.minmax(x) != (x.min(), x.max()) or fq.minmax(x, axis=0).lo.tobytes() != x.tobytes():
-                        raise AssertionError(f"wrong range of {n} elements beside a guard page")
-                    calls += 2
+                    check(run(kernel, x, 0.1, 0, code, real, out=x), expected[:n])
+                    calls += 1
+        if kernel == "quantize":
+            for n in LENGTHS[1:]:
+                for x in sources.arrays(source.dtype, n):
+                    x[:] = source[:n]
+                    fq.quantize_dynamic(x, code)
+                    calls += 1
+    for real in REAL_TYPES:
+        source = pool("quantize", real, "int8", 0.1, 0, 3 * PAGE)
+        for n in LENGTHS[1:]:
+            for x in sources.arrays(source.dtype, n):
+                x[:] = source[:n]
+                each = fq.minmax(x, axis=0).lo
+                if fq.minmax(x) != (x.min(), x.max()) or each.tobytes() != x.astype(each.dtype).tobytes():
+                    raise AssertionError(f"wrong range of {n} elements beside a guard page")
+                calls += 2
     return calls
+
+
+class Rows:
+    """Rows of a tile at either end of guarded memory, one element apart, and what lies between them."""
+
+    def __init__(self) -> None:
+        self.memory = Guarded(16 * PAGE)
+
+    def arrays(self, values: np.ndarray) -> Iterator[np.ndarray]:
+        rows, n = values.shape
+        for a in self.memory.arrays(
+            values.dtype, rows * (n + 1) - 1
+        ):  # from the first row's begin to the last one's end
+            tile = np.ndarray(values.shape, a.dtype, a, strides=((n + 1) * a.itemsize, a.itemsize))
+            tile[...] = values
+            yield tile
+
+
+def calls_of_tiles(target: str, stream: bool) -> int:
+    """Spans themselves, on three rows: parameters, ranges and packed codes beside guard pages as well."""
+    calls = 0
+    sources, outs = Rows(), Rows()
+    around = [Guarded(4 * PAGE) for _ in range(3)]
+    lengths = [*range(1, 68), 127, 128, 129, 255, 257, 1023, 1025]
+    for kernel, real, code in ELEMENTWISE:
+        source = pool(kernel, real, code, 0.1, 0, 3 * lengths[-1]).reshape(3, -1)
+        for columns in (False, True):
+            sets = lengths[-1] if columns else 3
+            s = arithmetic(np.linspace(0.05, 0.2, sets).astype(np.float32), real)
+            z = np.arange(sets, dtype=np.int32) % (1 if code in FLOAT_TYPES else 7)
+            expected = reference(kernel, source, s, z, code, real, axis=int(columns))
+            for n in lengths:
+                m = n if columns else 3
+                given = [at.at_the_end(p[:m], p.dtype) for at, p in zip(around, (s, z), strict=False)]
+                for x in sources.arrays(source[:, :n]):
+                    for out in outs.arrays(expected[:, :n]):
+                        out[...] = np.zeros((), out.dtype)
+                        convert(target, (kernel + "_columns" * columns, real, code), x, out, *given, stream=stream)
+                        check(out, expected[:, :n])
+                        calls += 1
+    for real in REAL_TYPES:
+        source = pool("quantize", real, "int8", 0.1, 0, 3 * lengths[-1]).reshape(3, -1)
+        for columns, n in itertools.product((False, True), lengths):
+            for x in sources.arrays(source[:, :n]):
+                begin = arithmetic([np.inf, -np.inf, 0], real)
+                lo, hi, poison = (
+                    at.at_the_end(np.full(n if columns else 3, v), v.dtype) for at, v in zip(around, begin, strict=True)
+                )
+                extents(target, "minmax" + "_columns" * columns, real, x, lo, hi, poison)
+                check(lo, x.astype(lo.dtype).min(axis=int(not columns)))
+                check(hi, x.astype(hi.dtype).max(axis=int(not columns)))
+                calls += 1
+    for code in PACKED_TYPES:
+        codes = np.random.default_rng(3).integers(0, 1 << BITS[code], (3, lengths[-1]), dtype=np.uint8)
+        for n in lengths:
+            packed = _reference.pack(np.ascontiguousarray(codes[:, :n]).view(real_dtype(code)))
+            for kernel, given, expected in (("pack", codes[:, :n], packed), ("unpack", packed, codes[:, :n])):
+                for x in sources.arrays(given):
+                    for out in outs.arrays(np.zeros_like(expected)):
+                        repack(target, kernel, code, x, out)
+                        check(out, expected)
+                        calls += 1
+    return calls
+
+
+def main(target: str, streaming: bool) -> int:
+    _kernels.set_stream_from(0 if streaming else 1 << 62)
+    with fq.cpu.use(target):
+        return calls_of_runs() + calls_of_tiles(target, streaming)
 
 
 def prove_guards_work() -> None:

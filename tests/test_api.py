@@ -7,7 +7,7 @@ import inspect
 import ml_dtypes
 import numpy as np
 import pytest
-from values import CODE_TYPES, assert_same
+from values import BITS, CODE_TYPES, FLOAT_TYPES, REAL_TYPES, assert_same, real_dtype
 
 import fastquant as fq
 
@@ -18,19 +18,28 @@ def test_public_names():
     assert {name for name in dir(fq) if not name.startswith("_")} >= set(fq.__all__) - {"__version__"}
     for name in fq.__all__:
         assert hasattr(fq, name)
-    for name in ("minmax", "qparams", "quantize", "dequantize", "quantize_dynamic", "fake_quantize"):
+    made = {name: getattr(fq, name) for name in fq.__all__}
+    assert {*SIGNATURES} == {name for name, made in made.items() if callable(made) and not isinstance(made, type)}
+    for name in SIGNATURES:
         function = getattr(fq, name)
         assert function.__doc__
         assert function.__name__ == name
 
 
 SIGNATURES = {
-    "minmax": "(x, *, axis=None)",
+    "minmax": "(x, *, axis=None, block_size=None)",
     "qparams": "(lo, hi, dtype='int8', *, symmetric=True, narrow_range=False, include_zero=True)",
-    "quantize": "(x, scale, zero_point=0, *, dtype=None, axis=None, offset=None, out=None)",
-    "dequantize": "(q, scale, zero_point=0, *, dtype='float32', axis=None, offset=None, out=None)",
-    "quantize_dynamic": "(x, dtype='int8', *, symmetric=True, narrow_range=False, axis=None, out=None)",
-    "fake_quantize": "(x, scale, zero_point=0, *, dtype='int8', axis=None, offset=None, out=None)",
+    "quantize": "(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, packed=False, offset=None,"
+    " saturate=True, out=None)",
+    "dequantize": "(q, scale, zero_point=0, *, dtype='float32', axis=None, block_size=None, packed=None, offset=None,"
+    " out=None)",
+    "quantize_dynamic": "(x, dtype='int8', *, symmetric=True, narrow_range=False, axis=None, block_size=None,"
+    " packed=False, out=None)",
+    "fake_quantize": "(x, scale, zero_point=0, *, dtype='int8', axis=None, block_size=None, offset=None,"
+    " saturate=True, out=None)",
+    "requantize": "(q, scale, zero_point, new_scale, new_zero_point, *, dtype='int8', axis=None, out=None)",
+    "pack": "(q)",
+    "unpack": "(p, dtype, shape)",
 }
 
 
@@ -213,10 +222,13 @@ def test_kinds_of_zero_point(target, kind):
 # ---- types and their names ----
 
 
-@pytest.mark.parametrize("name", CODE_TYPES)
+@pytest.mark.parametrize("name", [*CODE_TYPES, *FLOAT_TYPES])
 def test_forms_of_code_types(target, name):
-    dtype = np.dtype(name)
-    for form in (name, dtype, dtype.type, dtype.str, dtype.char, dtype.newbyteorder("S")):
+    dtype = real_dtype(name)
+    forms = [name, dtype, dtype.type, dtype.newbyteorder("S")]
+    if hasattr(np, name):  # the types of ml_dtypes have no letters that NumPy reads
+        forms += [dtype.str, dtype.char]
+    for form in forms:
         assert fq.quantize(X, 0.1, dtype=form).dtype == dtype
         assert fq.quantize(X.T, 0.1, dtype=form).dtype == dtype
         assert fq.quantize_dynamic(X, form).q.dtype == dtype
@@ -233,6 +245,39 @@ def test_forms_of_real_types(target, name):
     assert fq.dequantize(q, 0.1, dtype=float).dtype == np.float64
 
 
+@pytest.mark.parametrize("name", [*CODE_TYPES, *FLOAT_TYPES])
+def test_codes_are_of_their_type(target, name):
+    """Their dtype's items, every number from the lowest to the highest, the bits that a type does not use clear."""
+    dtype = real_dtype(name)
+    lowest, highest = CODE_TYPES.get(name, (0, 0))
+    bits = BITS[name]
+    x = np.linspace(-70, 70, 5000, dtype=np.float32) if bits < 16 else np.float32([-1e6, 1e6])
+    if name in CODE_TYPES:
+        x = np.concatenate([x, np.arange(lowest, highest + 1, dtype=np.float32)])
+    for real in REAL_TYPES:
+        with np.errstate(over="ignore"):
+            q = fq.quantize(x.astype(real_dtype(real)), 1.0, dtype=name)
+        assert (q.dtype, q.itemsize) == (dtype, max(1, bits // 8))
+        if bits < 8:
+            assert q.view(np.uint8).max() < 1 << bits
+    if name in CODE_TYPES:
+        q = fq.quantize(x, 1.0, dtype=name)
+        assert np.array_equal(np.unique(q.astype(np.int64)), np.arange(lowest, highest + 1))
+
+
+@pytest.mark.parametrize("name", [name for name, bits in BITS.items() if bits < 8])
+def test_bits_that_a_type_does_not_use_are_ignored(target, name):
+    dtype = real_dtype(name)
+    every_byte = np.arange(256, dtype=np.uint8)
+    clean = (every_byte & ((1 << BITS[name]) - 1)).view(dtype)
+    for real in REAL_TYPES:
+        expected = fq.dequantize(clean, 0.5, dtype=real)
+        assert_same(fq.dequantize(every_byte.view(dtype), 0.5, dtype=real), expected)
+    if BITS[name] in (2, 4):
+        assert_same(fq.pack(every_byte.view(dtype)), fq.pack(clean))
+    assert_same(fq.requantize(every_byte.view(dtype), 0.5, 0, 0.1, 0), fq.requantize(clean, 0.5, 0, 0.1, 0))
+
+
 def test_which_code_type_when_none_is_given(target):
     def chosen(**arguments: object) -> str:
         return str(fq.quantize(X, 0.1, **arguments).dtype)
@@ -247,10 +292,15 @@ def test_which_code_type_when_none_is_given(target):
     assert chosen(zero_point=np.array(128, np.uint8)) == "uint8"
     assert chosen(zero_point=np.array([1, 2], np.uint8), axis=0) == "uint8"
     assert chosen(zero_point=np.int8(3)) == "int8"
+    assert chosen(zero_point=np.int16(300)) == "int16"
+    assert chosen(zero_point=ml_dtypes.uint4(3)) == "uint4"
+    assert chosen(zero_point=np.zeros((), ml_dtypes.float8_e5m2)) == "float8_e5m2"
     # then out
     assert chosen(out=np.zeros((2, 3), np.uint8)) == "uint8"
     assert chosen(out=np.zeros((3, 2), np.uint8).T) == "uint8"
     assert chosen(zero_point=7, out=np.zeros((2, 3), np.uint8)) == "uint8"
+    assert chosen(out=np.zeros((2, 3), ml_dtypes.int4)) == "int4"
+    assert chosen(out=np.zeros((2, 3), ml_dtypes.float8_e4m3fn)) == "float8_e4m3fn"
     with pytest.raises(TypeError, match=r"^out: got an array of uint8, expected int8"):
         chosen(zero_point=np.int8(3), out=np.zeros((2, 3), np.uint8))
     # dtype before both

@@ -98,10 +98,16 @@ def test_peers_that_are_not_installed(
 
 def test_wrong_results_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     right = _reference.quantize
-    monkeypatch.setattr(_reference, "quantize", lambda *args, **options: right(*args, **options) ^ 1)
+
+    def wrong(*args: Any, **options: Any) -> Any:
+        q = right(*args, **options)
+        return (q.view(np.uint8) ^ 1).view(q.dtype)
+
+    monkeypatch.setattr(_reference, "quantize", wrong)
     assert bench("--no-peers", "--kernel", "quantize") == 1
     out = capsys.readouterr().out
-    assert "reference 192 of 192" in out
+    values = 96 * len(KERNELS["quantize"].codes)
+    assert f"reference {values:,} of {values:,}" in out
     assert "WRONG: quantize int8 96: 96 values of 'reference' are not those of fastquant" in out
 
 
@@ -143,7 +149,9 @@ def test_options_that_are_refused(option: str, capsys: pytest.CaptureFixture[str
 def test_every_kernel_has_its_statements() -> None:
     for case in cases(tuple(KERNELS), (96,)):
         assert len(forms(case, FASTQUANT)) == (1 if case.kernel.name == "minmax" else 2)
-        assert len(forms(case, REFERENCE)) == len(forms(case, NUMPY)) == 1
+        assert len(forms(case, REFERENCE)) == 1
+        if case.kernel.name != "quantize_dynamic" or case.code in ("int8", "uint8"):
+            assert len(forms(case, NUMPY)) == 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 96, 768, 1000, 1 << 16, 1 << 26])

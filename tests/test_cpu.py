@@ -9,14 +9,13 @@ import threading
 
 import numpy as np
 import pytest
-from values import CODE_TYPES
+from values import BITS, FLOAT_TYPES, REAL_TYPES
 
 import fastquant as fq
 from fastquant import _kernels
 
 BEST = fq.cpu.available()[-1]
 LANES = fq.cpu.available()[1:]
-OPS = ("quantize", "dequantize", "fake_quantize", "minmax")
 
 
 def test_portable_is_always_there():
@@ -100,37 +99,49 @@ def test_unknown_name_in_the_environment(name):
 # ---- the tables ----
 
 
+# Per real type and code type; per real type; per type of packed codes.
+OF_CODES = ("quantize", "dequantize", "fake_quantize")
+PACKED = [name for name, bits in BITS.items() if bits in (2, 4)]
+ROWS = {
+    *((op, real, code) for op in OF_CODES for real in REAL_TYPES for code in BITS),
+    *(("dequantize", real, "int32") for real in REAL_TYPES),
+    *(("minmax", real, "int8") for real in REAL_TYPES),
+}
+ROWS |= {(f"{op}_columns", real, code) for op, real, code in ROWS}
+ROWS |= {(op, "float32", code) for op in ("pack", "unpack") for code in PACKED}
+
 @pytest.mark.parametrize("name", fq.cpu.available())
 def test_tables_are_complete(name):
     rows = _kernels.spans(name)
-    assert set(rows) == {
-        (op + suffix, real, code)
-        for op in OPS
-        for suffix in ("", "_columns")
-        for real in ("float32", "float64")
-        for code in CODE_TYPES
-    }
+    assert set(rows) == ROWS
     assert all(address for address, _ in rows.values())
 
 
-@pytest.mark.parametrize("name", ["avx2"])
+@pytest.mark.parametrize("name", LANES)
 def test_lane_targets_have_bodies_of_their_own(name):
-    if name not in LANES:
-        pytest.skip(f"no {name} here")
+    portable = _kernels.spans("portable")
     rows = _kernels.spans(name)
-    for op in OPS:
-        for code in CODE_TYPES:
-            address, own = rows[op, "float32", code]
-            assert own, (op, code)
-            assert address != _kernels.spans("portable")[op, "float32", code][0]
+    assert {row for row, (_, own) in rows.items() if not own} == set()
+    for row, (address, own) in rows.items():
+        assert own is (address != portable[row][0]), row
 
 
-@pytest.mark.parametrize("op", ["quantize", "dequantize"])
-def test_code_types_have_bodies_of_their_own(op):
-    for name in LANES:
-        rows = _kernels.spans(name)
-        addresses = [rows[op, "float32", code][0] for code in CODE_TYPES]
-        assert len(set(addresses)) == len(addresses)
+@pytest.mark.parametrize("name", LANES)
+def test_which_rows_share_a_body(name):
+    """Types that are converted alike do; no others, nor do real types and kernels."""
+    alike = [
+        *(("int8",), ("uint8",), ("int16",), ("uint16",), ("int32",)),
+        *(("int4", "uint4", "int2", "uint2"), tuple(FLOAT_TYPES)),
+    ]
+    rows = {row: address for row, (address, own) in _kernels.spans(name).items() if own}
+    bodies: dict[int, list[tuple[str, str, str]]] = {}
+    for row, address in rows.items():
+        bodies.setdefault(address, []).append(row)
+    for shared in bodies.values():
+        assert len({(op, real) for op, real, _ in shared}) == 1, shared
+        op, codes = shared[0][0], {code for _, _, code in shared}
+        if op.startswith(("quantize", "dequantize")):
+            assert any(codes <= set(kind) for kind in alike), shared
 
 
 def test_the_option_for_required_targets():

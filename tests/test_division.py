@@ -1,6 +1,9 @@
-"""The quotient that lane bodies compute without dividing gives the codes of a true division: see numerics.h.
+"""The quotients that lane bodies compute without dividing give the codes of a true division: see numerics.h and
+c/division.c.
 
-By default every 61st significand of scale is tried; with FASTQUANT_TEST_FULL=1 all 2**23 of them (under a minute).
+Every significand of scale is tried at the inputs that can fail. The floats around every tie, which assume less, are
+tried for every 61st significand (8 bits) and every 40001st (16 bits); with FASTQUANT_TEST_FULL=1 for all 2**23 and for
+every 401st (a minute or two).
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from fastquant import _kernels, cpu
 SIGNIFICANDS = 1 << 23
 FULL = os.environ.get("FASTQUANT_TEST_FULL") == "1"
 HEADERS = Path(fastquant.__file__).parent / "src"
+EXPONENTS = [-126, -110, -101, -100, -99, -1, 1, 99, 100, 101, 118]
+ROWS = {name: row for row, (name, *_) in enumerate(_kernels.code_types())}
 
 
 @pytest.fixture(scope="module")
-def count_differences(tmp_path_factory):
+def library(tmp_path_factory):
     compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) or shutil.which("cc")
     if compiler is None or os.name == "nt":
         pytest.skip("no C compiler")
@@ -36,28 +41,67 @@ def count_differences(tmp_path_factory):
     if subprocess.run(command, capture_output=True).returncode:
         command.remove("-march=native")
         subprocess.run(command, check=True)
-    function = ctypes.CDLL(str(library)).count_differences
-    function.restype = ctypes.c_longlong
-    function.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_long, ctypes.c_int]
+    found = ctypes.CDLL(str(library))
+    span = [ctypes.c_void_p, ctypes.c_int]
+    some = [ctypes.c_long] * 3
+    found.count_differences.argtypes = [*span, *some, ctypes.c_int]
+    found.count_hard_differences.argtypes = [*span, *some, ctypes.c_int, ctypes.POINTER(ctypes.c_longlong)]
+    found.two_products_fail.argtypes = some
+    for function in (found.count_differences, found.count_hard_differences, found.two_products_fail):
+        function.restype = ctypes.c_longlong
+    return found
 
-    def count(target: str, step: int, exponent: int) -> int:
-        span, _ = _kernels.spans(target)["quantize", "float32", "uint8"]
-        parts = 2 * (os.cpu_count() or 1)
-        bounds = [SIGNIFICANDS * i // parts for i in range(parts + 1)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            jobs = itertools.pairwise(bounds)
-            return sum(pool.map(lambda b: function(span, b[0], b[1], step, exponent), jobs))
 
-    return count
+def span_of(target: str, code: str) -> tuple[int, int]:
+    span, _ = _kernels.spans(target)["quantize", "float32", code]
+    return span, ROWS[code]
+
+
+def around_ties(library: ctypes.CDLL, target: str, code: str, step: int, exponent: int) -> int:
+    parts = 2 * (os.cpu_count() or 1)
+    bounds = [SIGNIFICANDS * i // parts for i in range(parts + 1)]
+    span = span_of(target, code)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = itertools.pairwise(bounds)
+        return sum(pool.map(lambda b: library.count_differences(*span, *b, step, exponent), jobs))
+
+
+@pytest.mark.parametrize("code", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("target", cpu.available())
+def test_hard_inputs_of_every_significand(library, target, code):
+    tried = ctypes.c_longlong()
+    assert library.count_hard_differences(*span_of(target, code), 0, SIGNIFICANDS, 1, 0, tried) == 0
+    assert tried.value == (1_925_288 if code.endswith("16") else 11_400)
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("code", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("target", cpu.available())
+def test_hard_inputs_at_other_exponents(library, target, code, exponent):
+    tried = ctypes.c_longlong()
+    assert library.count_hard_differences(*span_of(target, code), 0, SIGNIFICANDS, 61, exponent, tried) == 0
+    assert tried.value > 100
+
+
+def test_hard_inputs_are_hard(library):
+    """Found by trying all inputs around all ties, which takes 22 minutes: two products fail for 1647 significands."""
+    assert library.two_products_fail(0, SIGNIFICANDS, 1) == 1647
 
 
 @pytest.mark.parametrize("target", cpu.available())
-def test_every_tie_of_every_significand(count_differences, target):
-    assert count_differences(target, 1 if FULL else 61, 0) == 0
+def test_every_tie_of_every_significand(library, target):
+    assert around_ties(library, target, "uint8", 1 if FULL else 61, 0) == 0
 
 
-@pytest.mark.parametrize("exponent", [-126, -110, -101, -100, -99, -1, 1, 99, 100, 101, 118])
+@pytest.mark.parametrize("code", ["uint16", "int16"])
 @pytest.mark.parametrize("target", cpu.available())
-def test_ties_at_other_exponents(count_differences, target, exponent):
+def test_every_tie_of_16_bits(library, target, code):
+    assert around_ties(library, target, code, 401 if FULL else 40_001, 0) == 0
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("target", cpu.available())
+def test_ties_at_other_exponents(library, target, exponent):
     """2**-100 and 2**100 are where the lane bodies begin to divide; 511.5 * 2**119 is infinite."""
-    assert count_differences(target, 9973, exponent) == 0
+    assert around_ties(library, target, "uint8", 9973, exponent) == 0
+    assert around_ties(library, target, "uint16", 400_009, min(exponent, 110)) == 0  # without NaN beyond infinity

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -17,6 +18,10 @@ N = 200_000
 X = np.random.default_rng(13).standard_normal(N).astype(np.float32)
 Q = np.zeros(N, np.int8)
 R = np.zeros(N, np.float32)
+SWAPPED = X.astype(X.dtype.newbyteorder("S"))
+MISALIGNED = np.zeros(4 * N + 1, np.uint8)[1:].view(np.float32)
+HALVES, BRAINS = X.astype(np.float16), X.astype(ml_dtypes.bfloat16)
+PACKED = np.zeros(N // 2, np.uint8)
 SMALL = np.linspace(-1, 1, 24, dtype=np.float32).reshape(4, 6)
 SMALL_CODES = np.zeros((4, 6), np.int8)
 SMALL_REALS = np.zeros((4, 6), np.float32)
@@ -53,6 +58,26 @@ WITHOUT_ALLOCATION: dict[str, Callable[[], Any]] = {
     "fake_quantize in place, axis": lambda: fq.fake_quantize(R.reshape(4, -1), SCALES, axis=0, out=R.reshape(4, -1)),
     "minmax, axis": lambda: fq.minmax(X.reshape(4, -1), axis=0),
     "quantize_dynamic, axis": lambda: fq.quantize_dynamic(X.reshape(4, -1), axis=0, out=Q.reshape(4, -1)),
+    "quantize, columns": lambda: fq.quantize(X.reshape(-1, 4), SCALES, axis=1, out=Q.reshape(-1, 4)),
+    "quantize, blocks": lambda: fq.quantize(X, SCALE, block_size=300, out=Q),
+    "minmax, blocks": lambda: fq.minmax(X, block_size=300),
+    # Nor where spans read and write through buffers.
+    "quantize, strided": lambda: fq.quantize(X[::-2], SCALE, out=Q[::2]),
+    "quantize, transposed": lambda: fq.quantize(X.reshape(500, -1).T, SCALE, out=Q.reshape(-1, 500)),
+    "quantize, byte-swapped": lambda: fq.quantize(SWAPPED, SCALE, out=Q),
+    "quantize, misaligned": lambda: fq.quantize(MISALIGNED, SCALE, out=Q),
+    "dequantize, transposed": lambda: fq.dequantize(Q.reshape(500, -1).T, SCALE, out=R.reshape(-1, 500)),
+    "minmax, strided": lambda: fq.minmax(X[::2]),
+    "quantize_dynamic, strided": lambda: fq.quantize_dynamic(X[::2], out=Q[::2]),
+    # Half types, small types, packed codes, two spans in a row.
+    "quantize, float16": lambda: fq.quantize(HALVES, SCALE, out=Q),
+    "dequantize, bfloat16": lambda: fq.dequantize(Q, SCALE, dtype="bfloat16", out=BRAINS),
+    "fake_quantize in place, bfloat16": lambda: fq.fake_quantize(BRAINS, SCALE, out=BRAINS),
+    "quantize, float8": lambda: fq.quantize(X, SCALE, out=Q.view(ml_dtypes.float8_e4m3fn)),
+    "quantize, packed": lambda: fq.quantize(X, SCALE, dtype="int4", packed=True, out=PACKED),
+    "dequantize, packed": lambda: fq.dequantize(PACKED, SCALE, packed="int4", out=R),
+    "requantize": lambda: fq.requantize(Q, SCALE, 0, 0.3, 7, out=Q),
+    "requantize, int32": lambda: fq.requantize(R.view(np.int32), SCALE, 0, 0.3, 7, out=Q),
 }
 
 
@@ -72,6 +97,13 @@ def test_no_array_is_allocated(target, traced, call):
         (lambda: fq.dequantize(Q, SCALE), 4 * N),
         (lambda: fq.fake_quantize(X, SCALE), 4 * N),
         (lambda: fq.quantize_dynamic(X), N),
+        (lambda: fq.quantize(X.reshape(500, -1).T, SCALE, dtype="int16"), 2 * N),
+        (lambda: fq.quantize(X, SCALE, dtype="int4", packed=True), N // 2),
+        (lambda: fq.dequantize(PACKED, SCALE, packed="int4", dtype="float16"), 2 * N),
+        (lambda: fq.quantize_dynamic(X[::2], "int2", packed=True), N // 8),
+        (lambda: fq.requantize(Q[::2], SCALE, 0, 0.3, 7, dtype="uint16"), N),
+        (lambda: fq.pack(Q.view(ml_dtypes.int2)), N // 4),
+        (lambda: fq.unpack(PACKED, "uint4", N), N),
     ],
 )
 def test_only_the_result_is_allocated(target, traced, call, nbytes):
@@ -116,11 +148,27 @@ MANY: dict[str, Callable[[], Any]] = {
     "qparams, arrays": lambda: fq.qparams(-SCALES, SCALES, symmetric=False),
     "quantize_dynamic": lambda: fq.quantize_dynamic(SMALL, out=SMALL_CODES),
     "quantize_dynamic, axis": lambda: fq.quantize_dynamic(SMALL, "uint8", axis=0),
+    "quantize, axes": lambda: fq.quantize(SMALL, 0.1 + np.zeros((6, 4)), axis=(1, 0)),
+    "quantize, blocks": lambda: fq.quantize(SMALL, SCALE, block_size=4),
+    "quantize, packed": lambda: fq.quantize(SMALL, SCALE, dtype="uint4", packed=True),
+    "quantize, float8": lambda: fq.quantize(SMALL, SCALE, dtype="float8_e5m2", saturate=False),
+    "dequantize, packed": lambda: fq.dequantize(SMALL_CODES.view(np.uint8), SCALE, packed="int2"),
+    "quantize_dynamic, blocks": lambda: fq.quantize_dynamic(SMALL, block_size=3),
+    "requantize": lambda: fq.requantize(SMALL_CODES, SCALE, POINT, SCALE, POINT),
+    "pack": lambda: fq.pack(SMALL_CODES.view(ml_dtypes.uint4)),
+    "unpack": lambda: fq.unpack(SMALL_CODES.view(np.uint8), "int4", (4, 11)),
+    "error: block_size": failing(fq.quantize, SMALL, SCALE, block_size=0),
+    "error: packed": failing(fq.quantize, SMALL, SCALE, packed=True),
+    "error: packed, out": failing(fq.quantize, SMALL, SCALE, dtype="int4", packed=True, out=SMALL_CODES),
+    "error: saturate": failing(fq.quantize, SMALL, SCALE, saturate=False),
+    "error: requantize": failing(fq.requantize, SMALL_CODES, SCALE, POINT, -SCALE, POINT),
+    "error: pack": failing(fq.pack, SMALL_CODES),
+    "error: unpack": failing(fq.unpack, SMALL_CODES.view(np.uint8), "int4", (4, 13)),
     "error: x": failing(fq.quantize, "text", SCALE),
     "error: scale": failing(fq.quantize, SMALL, -SCALE, POINT, out=SMALL_CODES),
     "error: scale's shape": failing(fq.quantize, SMALL, SCALES, out=SMALL_CODES),
     "error: zero_point": failing(fq.quantize, SMALL, SCALE, 2**40),
-    "error: dtype": failing(fq.quantize, SMALL, SCALE, dtype="int16"),
+    "error: dtype": failing(fq.quantize, SMALL, SCALE, dtype="int32"),
     "error: axis": failing(fq.quantize, SMALL, SCALES, axis=7),
     "error: out": failing(fq.quantize, SMALL, SCALE, out=LOCKED),
     "error: offset": failing(fq.dequantize, SMALL_CODES, SCALE, 3, offset=SCALE),

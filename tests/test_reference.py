@@ -1,4 +1,4 @@
-"""The reference, and with it the public functions, against values worked out by hand.
+"""The reference, and with it the public functions on every target, against values worked out by hand.
 
 Each row is worked out in its comment from the definition, not copied from a run.
 """
@@ -98,6 +98,12 @@ def test_quantize_offset_rounds_the_difference(api):
     assert api.quantize(np.array([3.0], np.float32), 2.0, offset=2.0**-30)[0] == 2
     # float64 holds 3 - 2^-30.
     assert api.quantize(np.array([3.0], np.float64), 2.0, offset=2.0**-30)[0] == 1
+
+
+def test_parameters_are_rounded_to_the_type_of_x(api):
+    # float32(0.1) - 0.1 is 0 when the offset is rounded to float32 first, else 1.49e-9, more than a step.
+    assert api.quantize(np.array([0.1], np.float32), 1e-9, offset=0.1)[0] == 0
+    assert api.quantize(np.array([float(np.float32(0.1))]), 1e-9, offset=0.1)[0] == 1
 
 
 def test_quantize_offset_may_overflow(api):

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from calls import reference, run
 from values import (
+    ALL_CODES,
     CODE_TYPES,
+    FLOAT_TYPES,
+    INT32_MAX,
+    INT32_MIN,
     OFFSETS,
+    REAL_TYPES,
     SCALES,
     USUAL_SCALES,
     USUAL_ZERO_POINTS,
@@ -16,15 +21,16 @@ from values import (
     codes_of,
     every_half,
     hard_values,
+    real_dtype,
 )
 
 
-def check_reals(code: str, real: str, scale: float, zero_point: int) -> None:
+def check_reals(code: str, real: str, scale: float, zero_point: int, **options: object) -> None:
     """quantize and fake_quantize of the hard values of these parameters."""
     x = hard_values(real, code, scale, zero_point)
     for kernel in ("quantize", "fake_quantize"):
-        expected = reference(kernel, x, scale, zero_point, code, real)
-        got = run(kernel, x, scale, zero_point, code, real)
+        expected = reference(kernel, x, scale, zero_point, code, real, **options)
+        got = run(kernel, x, scale, zero_point, code, real, **options)
         assert_same(got, expected, x, (kernel, scale.hex(), zero_point))
 
 
@@ -35,10 +41,19 @@ def test_every_scale(target, code, scale):
         check_reals(code, "float32", scale, zero_point)
 
 
+@pytest.mark.parametrize("real", ["float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("scale", SCALES, ids=float.hex)
-def test_every_scale_float64(target, scale):
+def test_every_scale_of_other_reals(target, scale, real):
     for code, zero_point in zip([*CODE_TYPES] * 2, USUAL_ZERO_POINTS, strict=False):
-        check_reals(code, "float64", scale, zero_point)
+        check_reals(code, real, scale, zero_point)
+
+
+@pytest.mark.parametrize("saturate", [True, False])
+@pytest.mark.parametrize("code", FLOAT_TYPES)
+@pytest.mark.parametrize("real", REAL_TYPES)
+def test_every_scale_of_float_codes(target, real, code, saturate):
+    for scale in SCALES:
+        check_reals(code, real, scale, 0, saturate=saturate)
 
 
 @pytest.mark.parametrize("scale", [5e-324, 2.0**-1022, 1e-308, 1e300, 1.7976931348623157e308], ids=float.hex)
@@ -55,43 +70,61 @@ def test_every_zero_point(target, zero_point):
     check_reals("uint8", "float64", 0.1, zero_point)
 
 
-@pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
-@pytest.mark.parametrize("code", CODE_TYPES)
-def test_dequantize_every_code(target, stores, code, real):
+@pytest.mark.parametrize("real", REAL_TYPES)
+@pytest.mark.parametrize("code", ALL_CODES)
+def test_dequantize_every_code(target, code, real):
     q = codes_of(code)
-    for scale in SCALES:
-        for zero_point in ZERO_POINTS:
+    scales, zero_points = SCALES, ZERO_POINTS if code in CODE_TYPES else (0,)
+    if q.itemsize == 2:
+        scales, zero_points = (2.0**-149, 2.0**-24, 0.1, 3.0, 1e20), (0, -700, 32768, 100_003, INT32_MIN)
+    for scale in scales:
+        for zero_point in zero_points:
             expected = reference("dequantize", q, scale, zero_point, code, real)
             got = run("dequantize", q, scale, zero_point, code, real)
             assert_same(got, expected, q, (scale.hex(), zero_point))
 
 
-@pytest.mark.parametrize("scale", SCALES[::3], ids=float.hex)
-@pytest.mark.parametrize("real", ["float32", "float64"])
-def test_offsets(target, real, scale):
-    for offset in OFFSETS:
-        for kernel in ("quantize", "fake_quantize"):
-            x = hard_values(real, "int8", scale, 0)
-            with np.errstate(over="ignore"):
-                x = np.concatenate([x, x[-2000:] + np.dtype(real).type(offset)])
-            expected = reference(kernel, x, scale, 0, "int8", real, offset=offset)
-            got = run(kernel, x, scale, 0, "int8", real, offset=offset)
-            assert_same(got, expected, x, (kernel, scale.hex(), offset))
-        q = codes_of("uint8")
-        expected = reference("dequantize", q, scale, 0, "uint8", real, offset=offset)
-        assert_same(run("dequantize", q, scale, 0, "uint8", real, offset=offset), expected, q, (scale.hex(), offset))
+@pytest.mark.parametrize("real", REAL_TYPES)
+def test_dequantize_int32(target, real):
+    """Sums and differences beyond float32 and beyond int32."""
+    near = np.array([0, 1, 2**24, 2**24 + 1, 2**24 + 2, 2**24 + 3, 2**30 + 1, 2**31 - 65, 2**31 - 64, INT32_MAX])
+    q = np.unique(np.concatenate([near, -near, [INT32_MIN, INT32_MIN + 1], codes_of("int8")])).astype(np.int32)
+    for scale in SCALES[::2]:
+        for zero_point in ZERO_POINTS:
+            expected = reference("dequantize", q, scale, zero_point, "int32", real)
+            got = run("dequantize", q, scale, zero_point, "int32", real)
+            assert_same(got, expected, q, (scale.hex(), zero_point))
 
 
+@pytest.mark.parametrize("code", ["int8", "uint16", "int2", "float8_e4m3fn", "float8_e5m2fnuz", "float4_e2m1fn"])
+@pytest.mark.parametrize("real", REAL_TYPES)
+def test_offsets(target, real, code):
+    for scale in SCALES[::4]:
+        for offset in OFFSETS:
+            for kernel in ("quantize", "fake_quantize"):
+                x = hard_values(real, code, scale, 0)
+                with np.errstate(all="ignore"):
+                    x = np.concatenate([x, x[-2000:] + x.dtype.type(offset)])
+                expected = reference(kernel, x, scale, 0, code, real, offset=offset)
+                got = run(kernel, x, scale, 0, code, real, offset=offset)
+                assert_same(got, expected, x, (kernel, scale.hex(), offset))
+            q = codes_of(code)[:300]
+            expected = reference("dequantize", q, scale, 0, code, real, offset=offset)
+            assert_same(run("dequantize", q, scale, 0, code, real, offset=offset), expected, q, (scale.hex(), offset))
+
+
+@pytest.mark.parametrize("code", ALL_CODES)
 @pytest.mark.parametrize("real", ["float16", "bfloat16"])
 @pytest.mark.parametrize("kernel", ["quantize", "fake_quantize"])
-def test_every_half(target, kernel, real):
+def test_every_half(target, kernel, real, code):
     """All 65536 values, NaN payloads among them."""
     x = every_half(real)
-    for scale in (0.1, 2.0**-7, 1.0, 2.0**-24, 300.0, 1e-30, 1e30):
-        for code, zero_point in (("int8", 0), ("uint8", 128), ("int8", -700), ("uint8", 2**24 + 1)):
-            expected = reference(kernel, x, scale, zero_point, code, real)
-            got = run(kernel, x, scale, zero_point, code, real)
-            assert_same(got, expected, x, (scale, zero_point))
+    sets = (0.1, 0), (2.0**-24, 128), (300.0, -700), (1e-30, 3), (2.0**-7, 2**24 + 1)
+    for scale, zero_point in sets:
+        zero_point = zero_point if code in CODE_TYPES else 0
+        expected = reference(kernel, x, scale, zero_point, code, real)
+        got = run(kernel, x, scale, zero_point, code, real)
+        assert_same(got, expected, x, (scale, zero_point))
 
 
 @pytest.mark.parametrize("code", CODE_TYPES)
@@ -101,7 +134,7 @@ def test_no_negative_zero(target, code):
             x = np.array([0.0, -0.0, -0.25 * scale, -0.5 * scale, 0.25 * scale, -1e-45] * 11, np.float32)
             fake = run("fake_quantize", x, scale, zero_point, code, "float32")
             assert not np.signbit(fake[fake == 0]).any()
-            q = np.full(65, min(zero_point, CODE_TYPES[code][1]), code)
+            q = np.full(65, min(zero_point, CODE_TYPES[code][1])).astype(real_dtype(code))
             real = run("dequantize", q, scale, zero_point, code, "float32")
             assert not np.signbit(real[real == 0]).any()
 

@@ -13,9 +13,24 @@ import numpy as np
 
 from fastquant import _kernels
 
-CODE_TYPES: dict[str, tuple[int, int]] = {name: (lowest, highest) for name, lowest, highest in _kernels.code_types()}
-REAL_TYPES = ("float32", "float64", "float16", "bfloat16")
+CODE_TYPES: dict[str, tuple[int, int]] = {
+    name: (lowest, highest)
+    for name, lowest, highest, _, is_float in _kernels.code_types()
+    if not is_float and name != "int32"
+}
+FLOAT_TYPES: dict[str, float] = {name: highest for name, _, highest, _, is_float in _kernels.code_types() if is_float}
+BITS: dict[str, int] = {name: bits for name, _, _, bits, _ in _kernels.code_types() if name != "int32"}
+REAL_TYPES = tuple(name for name, _ in _kernels.real_types())
 KERNELS = ("quantize", "dequantize", "fake_quantize")
+ALL_CODES = (*CODE_TYPES, *FLOAT_TYPES)
+PACKED_TYPES = tuple(name for name in ALL_CODES if BITS[name] in (2, 4))
+# Every row of the span tables that has parameters: kernel, real type, code type. int32 is only read.
+ELEMENTWISE = tuple(
+    (kernel, real, code)
+    for kernel in KERNELS
+    for real in REAL_TYPES
+    for code in (*ALL_CODES, *(("int32",) if kernel == "dequantize" else ()))
+)
 
 FLT_MAX = float(np.finfo(np.float32).max)
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
@@ -74,8 +89,10 @@ def real_dtype(name: str) -> np.dtype[Any]:
 
 def codes_of(dtype: str) -> np.ndarray:
     """Every code of a type."""
+    if dtype in FLOAT_TYPES:
+        return np.arange(1 << BITS[dtype], dtype=np.uint8).view(real_dtype(dtype))
     lowest, highest = CODE_TYPES[dtype]
-    return np.arange(lowest, highest + 1).astype(dtype)
+    return np.arange(lowest, highest + 1).astype(real_dtype(dtype))
 
 
 def boundary_f32() -> np.ndarray:
@@ -100,23 +117,33 @@ def neighbours(x: np.ndarray, ulps: int = 2) -> np.ndarray:
     up = down = x
     with np.errstate(all="ignore"):
         for _ in range(ulps):
-            up, down = np.nextafter(up, np.inf, dtype=x.dtype), np.nextafter(down, -np.inf, dtype=x.dtype)
+            up, down = np.nextafter(up, x.dtype.type(np.inf)), np.nextafter(down, x.dtype.type(-np.inf))
             found += [up, down]
     return np.concatenate(found)
 
 
 def ties(dtype: str, scale: float, zero_point: int, real: str) -> np.ndarray:
-    """Inputs at and next to the points where the code changes, two levels beyond the code type's range included."""
-    lowest, highest = CODE_TYPES[dtype]
-    levels = np.arange(lowest - zero_point - 2, highest - zero_point + 3).astype(np.float64)
+    """Inputs at and next to the points where the code changes, two levels beyond the code type's range included. Of
+    codes of 16 bits, which test_division.py tries all of, those next to the ends and to zero and some between."""
     far = np.array([32767, 32768, 32769, 65536, 2.0**22, 2.0**31, 2.0**32, 2.0**63])
-    levels = np.concatenate([levels + 0.5, levels, far, -far])
+    if dtype in FLOAT_TYPES:
+        values = codes_of(dtype).astype(np.float64)
+        values = np.unique(values[np.isfinite(values)])
+        middles = (values[1:] + values[:-1]) / 2
+        beyond = values[-1] + (values[-1] - values[-2]) * np.array([0.25, 0.5, 0.75, 1])
+        levels = np.concatenate([values, middles, beyond, -beyond])
+    else:
+        lowest, highest = CODE_TYPES[dtype]
+        levels = np.arange(lowest - 2, highest + 3, dtype=np.float64)
+        if highest - lowest > 1000:
+            levels = np.unique(np.concatenate([levels[:70], levels[-70:], np.arange(-70.0, 70), levels[::4093]]))
+        levels = np.concatenate([levels + 0.5, levels]) - zero_point
     with np.errstate(all="ignore"):
-        return neighbours((levels * scale).astype(real))
+        return neighbours((np.concatenate([levels, far, -far]) * scale).astype(real_dtype(real)))
 
 
 def hard_values(real: str, dtype: str, scale: float, zero_point: int) -> np.ndarray:
-    boundary = boundary_f32() if real == "float32" else boundary_f64()
+    boundary = boundary_f64() if real == "float64" else boundary_f32() if real == "float32" else every_half(real)[::7]
     return np.concatenate([boundary, ties(dtype, scale, zero_point, real)])
 
 
@@ -128,10 +155,16 @@ def every_half(real: str) -> np.ndarray:
 def pool(kernel: str, real: str, dtype: str, scale: float, zero_point: int, n: int, seed: int = 0) -> np.ndarray:
     """n ordinary inputs, some saturating, few alike: a result in the wrong place shows."""
     rng = np.random.default_rng(seed)
-    lowest, highest = CODE_TYPES[dtype]
     if kernel == "dequantize":
-        return rng.integers(lowest, highest + 1, n).astype(dtype)
-    levels = rng.uniform(lowest - zero_point - 40, highest - zero_point + 40, n)
+        if dtype == "int32":
+            return rng.integers(INT32_MIN, INT32_MAX, n, dtype=np.int32, endpoint=True)
+        return rng.choice(codes_of(dtype), n)
+    if dtype in FLOAT_TYPES:
+        levels = rng.choice([-1.3, 1.3], n) * FLOAT_TYPES[dtype] * np.exp2(-rng.uniform(0, 1.3 * BITS[dtype], n))
+    else:
+        lowest, highest = CODE_TYPES[dtype]
+        margin = (highest - lowest) / 6 + 1
+        levels = rng.uniform(lowest - zero_point - margin, highest - zero_point + margin, n)
     with np.errstate(all="ignore"):
         return (levels * scale).astype(real_dtype(real))
 

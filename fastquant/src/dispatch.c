@@ -4,14 +4,16 @@
 #include "spans.h"
 #include "target.h"
 
-#define CODE_TYPE(id, name, type, lowest, highest) {name, lowest, highest},
-const fq_code_type fq_code_types[FQ_CODE_COUNT] = {FQ_CODES(CODE_TYPE)};
+#define INTEGER_TYPE(id, name, type, bits, lowest, highest) {name, lowest, highest, sizeof(type), bits, 0},
+#define FLOAT_CODE_TYPE(id, name, bits, mantissa, bias, largest, nan, beyond, signed_zero) {name, 0, 0, 1, bits, 1},
+const fq_code_type fq_code_types[FQ_CODE_COUNT] = {
+    FQ_INTEGERS(INTEGER_TYPE) FQ_FLOATS(FLOAT_CODE_TYPE) {"int32", INT32_MIN, INT32_MAX, 4, 32, 0}};
 
 #define OP_NAME(op) #op,
 const char *const fq_op_names[FQ_OP_COUNT] = {FQ_OPS(OP_NAME)};
 
-#define REAL_NAME(id, name, type) name,
-const char *const fq_real_names[FQ_REAL_COUNT] = {FQ_REALS(REAL_NAME)};
+#define REAL_TYPE(id, name, type, arithmetic) {name, sizeof(type), sizeof(arithmetic) == sizeof(double)},
+const fq_real_type fq_real_types[FQ_REAL_COUNT] = {FQ_REALS(REAL_TYPE)};
 
 fq_span_table fq_portable_spans;
 
@@ -47,7 +49,9 @@ static int runs_avx2(void)
 {
     unsigned features[4], more[4];
     cpuid(1, features);
-    if (!(BIT(features[2], 27) && BIT(features[2], 28) && BIT(features[2], 12)))  /* OSXSAVE, AVX, FMA */
+    if (!(BIT(features[2], 27) && BIT(features[2], 28)))  /* OSXSAVE, AVX */
+        return 0;
+    if (!(BIT(features[2], 12) && BIT(features[2], 29)))  /* FMA, F16C */
         return 0;
     if ((xcr0() & 6) != 6)
         return 0;

@@ -1,77 +1,312 @@
-/* Lane operations for AVX2 + FMA: vectors of 8 floats (vf) and of 8 int32 (vi).
+/* Lane operations for AVX2 + FMA + F16C: vectors of 8 floats (vf) and of 8 int32 (vi), and pairs of vectors of 4 doubles
+ * (vd), which are 8 as well.
  *
  * spans.inc.h is written over these names; another instruction set is another file with the same names. Where an
  * operation's behaviour on NaN matters, its comment says what the spans rely on. */
 #include <immintrin.h>
 
 #define LANES 8
-#define VECTOR_BYTES 32  /* the alignment that a streaming store wants; the narrowed codes of 4 vectors fill one */
+#define STREAM_BYTES 16  /* the alignment that a streaming store wants */
 
 typedef __m256 vf;
 typedef __m256i vi;
 typedef __m256i vb;  /* 4 * LANES codes of one byte */
+typedef struct { __m256d a, b; } vd;
+
+/* ---- memory: `stream` is for arrays that no cache will hold, and 16 bytes at a time for outputs aligned no better ---- */
+
+LANE void v_store_16(void *p, __m128i v, int stream)
+{
+    if (stream)
+        _mm_stream_si128((__m128i *)p, v);
+    else
+        _mm_storeu_si128((__m128i *)p, v);
+}
+
+LANE void vb_store(void *p, vb v, int stream)
+{
+    if (stream) {
+        _mm_stream_si128((__m128i *)p, _mm256_castsi256_si128(v));
+        _mm_stream_si128((__m128i *)p + 1, _mm256_extracti128_si256(v, 1));
+    } else {
+        _mm256_storeu_si256((__m256i *)p, v);
+    }
+}
+
+LANE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+LANE void v_prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
+
+/* Streaming stores are weakly ordered: another thread may read the output once the call has returned. */
+LANE void v_stream_end(void) { _mm_sfence(); }
+
+/* ---- floats ---- */
 
 LANE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
-LANE void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
-LANE void vf_stream(float *p, vf v) { _mm256_stream_ps(p, v); }
+LANE void vf_store(float *p, vf v, int stream) { vb_store(p, _mm256_castps_si256(v), stream); }
 LANE vf vf_set(float v) { return _mm256_set1_ps(v); }
 LANE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+LANE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 LANE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
 LANE vf vf_div(vf a, vf b) { return _mm256_div_ps(a, b); }
 LANE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+LANE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 
 /* minps and maxps return their second operand when either is NaN, so v's NaN passes through. */
 LANE vf vf_at_most(vf limit, vf v) { return _mm256_min_ps(limit, v); }
 /* The other way round, NaN becomes the limit. */
 LANE vf vf_at_least(vf limit, vf v) { return _mm256_max_ps(v, limit); }
+/* And here too. */
+LANE vf vf_at_most_always(vf limit, vf v) { return _mm256_min_ps(v, limit); }
 /* For ranges, where NaN is found by other means. */
 LANE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 LANE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
-LANE int vf_any_nan(vf v) { return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)); }
+LANE vf vf_magnitude(vf v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+/* Whether a or b has a NaN in any lane. */
+LANE int vf_any_nan(vf a, vf b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_UNORD_Q)); }
+
+/* ---- integers ---- */
+
+LANE vi vi_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LANE vi vi_set(int32_t v) { return _mm256_set1_epi32(v); }
+LANE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
+LANE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
+LANE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
+LANE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
+LANE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
+LANE vi vi_and_not(vi a, vi b) { return _mm256_andnot_si256(b, a); }  /* a & ~b */
+LANE vi vi_equal(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
+LANE vi vi_above(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
+LANE vi vi_choose(vi mask, vi yes, vi no) { return _mm256_blendv_epi8(no, yes, mask); }
+LANE vi vi_sign(vi v) { return _mm256_srai_epi32(v, 31); }
+LANE vi vi_shift_right(vi v, int n) { return _mm256_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+LANE vi vi_nan_lanes(vf v) { return _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)); }
+LANE vi vi_bits(vf v) { return _mm256_castps_si256(v); }
+LANE vf vf_bits(vi v) { return _mm256_castsi256_ps(v); }
 
 /* Nearest, ties to even, for finite v <= 32768. NaN, both infinities and anything below int32 become INT32_MIN (the
  * instruction's "integer indefinite"), which the saturating narrowing below turns into the lowest code. */
 LANE vi vi_nearest(vf v) { return _mm256_cvtps_epi32(v); }
 LANE vf vf_nearest(vf v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LANE vf vf_from_vi(vi v) { return _mm256_cvtepi32_ps(v); }
-LANE vi vi_set(int32_t v) { return _mm256_set1_epi32(v); }
-LANE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 
-/* Four vectors of integers plus a zero point (|zero_point| <= 32512), saturated to one byte each, in order. Saturating
- * to int16 before the zero point is added loses nothing: whatever it cuts off is beyond the byte's range either way.
- * The packs work on each half of the register, so the last step puts the eight groups of four codes in order. */
-typedef struct { __m256i zero_point; } v_narrower;
+/* ---- doubles ---- */
 
-LANE v_narrower v_narrow_by(int32_t zero_point)
+#define VD_EACH(name, op) \
+    LANE vd name(vd x, vd y) { vd r = {op(x.a, y.a), op(x.b, y.b)}; return r; }
+VD_EACH(vd_add, _mm256_add_pd)
+VD_EACH(vd_sub, _mm256_sub_pd)
+VD_EACH(vd_mul, _mm256_mul_pd)
+VD_EACH(vd_div, _mm256_div_pd)
+VD_EACH(vd_min, _mm256_min_pd)
+VD_EACH(vd_max, _mm256_max_pd)
+LANE vd vd_at_most(vd limit, vd v) { return vd_min(limit, v); }
+LANE vd vd_at_least(vd limit, vd v) { return vd_max(v, limit); }
+LANE vd vd_load(const double *p) { vd r = {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; return r; }
+LANE vd vd_set(double v) { vd r = {_mm256_set1_pd(v), _mm256_set1_pd(v)}; return r; }
+LANE void vd_store(double *p, vd v, int stream)
 {
-    v_narrower n = {_mm256_set1_epi16((short)zero_point)};
-    return n;
+    vb_store(p, _mm256_castpd_si256(v.a), stream);
+    vb_store(p + 4, _mm256_castpd_si256(v.b), stream);
+}
+LANE int vd_any_nan(vd v)
+{
+    return _mm256_movemask_pd(_mm256_or_pd(_mm256_cmp_pd(v.a, v.a, _CMP_UNORD_Q), _mm256_cmp_pd(v.b, v.b, _CMP_UNORD_Q)));
+}
+LANE vd vd_nearest(vd v)
+{
+    vd r = {_mm256_round_pd(v.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+            _mm256_round_pd(v.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+    return r;
+}
+/* Nearest, for v within int32. */
+LANE vi vi_nearest_vd(vd v) { return _mm256_set_m128i(_mm256_cvtpd_epi32(v.b), _mm256_cvtpd_epi32(v.a)); }
+LANE vd vd_from_vi(vi v)
+{
+    vd r = {_mm256_cvtepi32_pd(_mm256_castsi256_si128(v)), _mm256_cvtepi32_pd(_mm256_extracti128_si256(v, 1))};
+    return r;
+}
+LANE vd vd_from_vf(vf v)
+{
+    vd r = {_mm256_cvtps_pd(_mm256_castps256_ps128(v)), _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))};
+    return r;
+}
+LANE vf vf_from_vd(vd v) { return _mm256_set_m128(_mm256_cvtpd_ps(v.b), _mm256_cvtpd_ps(v.a)); }
+
+/* Round to odd, as fq_odd_f32 has it. */
+LANE __m128i v_odd_bits(__m256d v, __m128 nearest)
+{
+    const __m256d positive = _mm256_set1_pd(-0.0), back = _mm256_cvtps_pd(nearest);
+    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    __m256d inexact = _mm256_cmp_pd(back, v, _CMP_NEQ_OQ);
+    __m256d away = _mm256_cmp_pd(_mm256_andnot_pd(positive, back), _mm256_andnot_pd(positive, v), _CMP_GT_OQ);
+    __m128i one = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(_mm256_castpd_si256(inexact), even));
+    __m128i step = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(_mm256_castpd_si256(away), even));
+    return _mm_or_si128(_mm_add_epi32(_mm_castps_si128(nearest), step), _mm_srli_epi32(one, 31));
 }
 
+LANE vf vf_odd_from_vd(vd v)
+{
+    return _mm256_castsi256_ps(_mm256_set_m128i(v_odd_bits(v.b, _mm256_cvtpd_ps(v.b)), v_odd_bits(v.a, _mm256_cvtpd_ps(v.a))));
+}
+
+/* ---- half types: NaN stays NaN, quiet ---- */
+
+LANE vf vf_load_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+LANE vf vf_load_bf16(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+LANE void vf_store_f16(uint16_t *p, vf v, int stream)
+{
+    v_store_16(p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT), stream);
+}
+/* nans: whether there may be any. */
+LANE void vf_store_bf16(uint16_t *p, vf v, int nans, int stream)
+{
+    __m256i bits = _mm256_castps_si256(v);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7FFF)), odd);
+    if (nans)
+        rounded = vi_choose(vi_nan_lanes(v), _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000)), rounded);
+    rounded = _mm256_srli_epi32(rounded, 16);
+    v_store_16(p, _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)), stream);
+}
+
+/* ---- codes: four vectors of integers narrow to one of bytes, in order ---- */
+
+/* The packs work on each half of the register, so that the last step puts the eight groups of four codes in order. */
 LANE vb vb_in_order(__m256i v)
 {
     return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-LANE vb vb_narrow_i8(vi a, vi b, vi c, vi d, v_narrower n)
+/* Zero points (|zero_point| <= 32512) for the four vectors. Saturating to int16 before the zero point is added loses
+ * nothing: whatever it cuts off is beyond the range of a byte either way. */
+typedef struct { __m256i ab, cd; } v_zero_points;
+
+LANE v_zero_points v_zero_points_of(vi a, vi b, vi c, vi d)
 {
-    __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), n.zero_point);
-    __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), n.zero_point);
+    v_zero_points z = {_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)};
+    return z;
+}
+
+LANE vb vb_narrow_signed(vi a, vi b, vi c, vi d, v_zero_points z)
+{
+    __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z.ab);
+    __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z.cd);
     return vb_in_order(_mm256_packs_epi16(ab, cd));
 }
 
-LANE vb vb_narrow_u8(vi a, vi b, vi c, vi d, v_narrower n)
+LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
 {
-    __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), n.zero_point);
-    __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), n.zero_point);
+    __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z.ab);
+    __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z.cd);
     return vb_in_order(_mm256_packus_epi16(ab, cd));
 }
 
-LANE void vb_store(void *p, vb v) { _mm256_storeu_si256((__m256i *)p, v); }
-LANE void vb_stream(void *p, vb v) { _mm256_stream_si256((__m256i *)p, v); }
+/* Codes without sign (below 2^15), less `base`, with the signs of four vectors of floats. Signs go the same way as codes:
+ * saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
+LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int sign, int not_zero)
+{
+    const __m256i less = _mm256_set1_epi16((short)base), zero = _mm256_setzero_si256();
+    __m256i ab = _mm256_sub_epi16(_mm256_packs_epi32(code[0], code[1]), less);
+    __m256i cd = _mm256_sub_epi16(_mm256_packs_epi32(code[2], code[3]), less);
+    __m256i signs = _mm256_packs_epi16(_mm256_packs_epi32(sign_of[0], sign_of[1]),
+                                       _mm256_packs_epi32(sign_of[2], sign_of[3]));
+    __m256i v = _mm256_packus_epi16(ab, cd);
+    v = _mm256_or_si256(v, _mm256_and_si256(_mm256_cmpgt_epi8(zero, signs), _mm256_set1_epi8((char)sign)));
+    if (not_zero < 256)
+        v = _mm256_andnot_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)not_zero)), v);
+    return vb_in_order(v);
+}
+
+/* Bytes within lowest ... highest (signed), of which the bits of mask stay. */
+LANE vb vb_clamp(vb v, int lowest, int highest, int mask)
+{
+    v = _mm256_max_epi8(_mm256_min_epi8(v, _mm256_set1_epi8((char)highest)), _mm256_set1_epi8((char)lowest));
+    return _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
+}
+
+/* Two vectors to 16 bits, saturated, in order. */
+LANE vb vb_narrow_i16(vi a, vi b) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8); }
+LANE vb vb_narrow_u16(vi a, vi b) { return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xD8); }
 
 LANE vi vi_widen_i8(const void *p) { return _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
 LANE vi vi_widen_u8(const void *p) { return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)); }
+LANE vi vi_widen_i16(const void *p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p)); }
+LANE vi vi_widen_u16(const void *p) { return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)); }
+
+/* Small floats in bytes by way of float16, whose exponent has room for theirs: moved into place they are a power of two
+ * too small, subnormals included. Magnitudes above `last` are NaN, and so is the byte `nan` (256: none). Where a type uses
+ * the exponent that float16 keeps for infinity, magnitudes from `upper` on (0: none) are converted halved. */
+typedef struct { int magnitude, last, nan, up, sign, sign_up, upper, binade; float power; } v_small_float;
+
+LANE vf vf_doubled(vf v, __m128i where)
+{
+    return _mm256_add_ps(v, _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cvtepi16_epi32(where))));
+}
+
+LANE void vf_widen_small_float(const void *p, const v_small_float *f, vf *first, vf *second)
+{
+    __m256i c = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+    __m256i magnitude = _mm256_and_si256(c, _mm256_set1_epi16((short)f->magnitude));
+    __m256i sign = _mm256_and_si256(c, _mm256_set1_epi16((short)f->sign));
+    __m256i is_nan = _mm256_or_si256(_mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16((short)f->last)),
+                                     _mm256_cmpeq_epi16(c, _mm256_set1_epi16((short)f->nan)));
+    __m256i upper = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16((short)(f->upper - 1)));
+    __m256i half;
+    if (f->upper)
+        magnitude = _mm256_sub_epi16(magnitude, _mm256_and_si256(upper, _mm256_set1_epi16((short)f->binade)));
+    half = _mm256_sll_epi16(magnitude, _mm_cvtsi32_si128(f->up));
+    half = _mm256_blendv_epi8(half, _mm256_set1_epi16(0x7E00), is_nan);
+    half = _mm256_or_si256(half, _mm256_sll_epi16(sign, _mm_cvtsi32_si128(f->sign_up)));
+    *first = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)), _mm256_set1_ps(f->power));
+    *second = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)), _mm256_set1_ps(f->power));
+    if (f->upper) {
+        *first = vf_doubled(*first, _mm256_castsi256_si128(upper));
+        *second = vf_doubled(*second, _mm256_extracti128_si256(upper, 1));
+    }
+}
+
+/* ---- packed codes, low bits first: 4 * LANES codes to or from 16 or 8 bytes ---- */
+
+LANE vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+/* Neighbours become one number by a multiply-add of bytes: low + 16 * high, or low + 4 * high. */
+LANE __m256i v_pairs(vb v, int mask, int weight)
+{
+    return _mm256_maddubs_epi16(_mm256_and_si256(v, _mm256_set1_epi8((char)mask)),
+                                _mm256_set1_epi16((short)(weight << 8 | 1)));
+}
+
+LANE void v_pack_4(vb codes, void *packed, int stream)
+{
+    __m256i pairs = v_pairs(codes, 15, 16);
+    v_store_16(packed, _mm_packus_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)), stream);
+}
+
+LANE void v_pack_2(vb codes, void *packed)
+{
+    __m256i fours = _mm256_madd_epi16(v_pairs(codes, 3, 4), _mm256_set1_epi32(16 << 16 | 1));
+    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+    _mm_storel_epi64((__m128i *)packed, _mm_packus_epi16(words, words));
+}
+
+LANE vb v_unpack_4(const void *packed)
+{
+    __m256i w = _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)packed));
+    return _mm256_and_si256(_mm256_or_si256(w, _mm256_slli_epi16(w, 4)), _mm256_set1_epi8(15));
+}
+
+LANE vb v_unpack_2(const void *packed)
+{
+    __m256i w = vi_widen_u8(packed);
+    w = _mm256_or_si256(w, _mm256_slli_epi32(w, 12));
+    w = _mm256_or_si256(w, _mm256_slli_epi32(w, 6));
+    return _mm256_and_si256(w, _mm256_set1_epi8(3));
+}
+
+/* ---- across lanes ---- */
 
 LANE float vf_lowest_lane(vf v)
 {
@@ -87,7 +322,16 @@ LANE float vf_highest_lane(vf v)
     return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-LANE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+LANE double vd_lowest_lane(vd v)
+{
+    __m256d m = _mm256_min_pd(v.a, v.b);
+    __m128d h = _mm_min_pd(_mm256_castpd256_pd128(m), _mm256_extractf128_pd(m, 1));
+    return _mm_cvtsd_f64(_mm_min_sd(h, _mm_unpackhi_pd(h, h)));
+}
 
-/* Streaming stores are weakly ordered: another thread may read the output once the call has returned. */
-LANE void v_stream_end(void) { _mm_sfence(); }
+LANE double vd_highest_lane(vd v)
+{
+    __m256d m = _mm256_max_pd(v.a, v.b);
+    __m128d h = _mm_max_pd(_mm256_castpd256_pd128(m), _mm256_extractf128_pd(m, 1));
+    return _mm_cvtsd_f64(_mm_max_sd(h, _mm_unpackhi_pd(h, h)));
+}

@@ -5,18 +5,18 @@
 int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
 {
     double range, step, zero;
-    int32_t middle = s->lowest < 0 ? 0 : (s->highest + 1) / 2;
+    double middle = s->lowest < 0.0 ? 0.0 : (s->highest + 1.0) / 2.0;
 
     if (s->symmetric) {
         range = -lo > hi ? -lo : hi;
-        step = range / (double)(s->highest - middle);
+        step = range / (s->highest - middle);
     } else {
         if (s->include_zero) {
             lo = lo < 0.0 ? lo : 0.0;
             hi = hi > 0.0 ? hi : 0.0;
         }
         range = hi - lo;
-        step = range / (double)(s->highest - s->lowest);
+        step = range / (s->highest - s->lowest);
     }
     if (range == 0.0)
         step = 1.0;
@@ -27,18 +27,23 @@ int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *
         return FQ_RANGE_TOO_WIDE;
 
     if (s->symmetric) {
-        *zero_point = middle;
+        *zero_point = (int32_t)middle;
         return FQ_RANGE_OK;
     }
-    zero = nearbyint((double)s->lowest - lo / step);
+    zero = nearbyint(s->lowest - lo / step);
     if (s->include_zero) {
-        zero = zero > (double)s->lowest ? zero : (double)s->lowest;
-        zero = zero < (double)s->highest ? zero : (double)s->highest;
+        zero = zero > s->lowest ? zero : s->lowest;
+        zero = zero < s->highest ? zero : s->highest;
     } else if (!(zero >= -2147483648.0 && zero <= 2147483647.0)) {
         return FQ_ZERO_POINT_TOO_FAR;
     }
     *zero_point = (int32_t)zero;
     return FQ_RANGE_OK;
+}
+
+void fq_round_f32(const double *v, float *rounded)
+{
+    *rounded = (float)*v;
 }
 
 /* float32 to float64 is arithmetic too: under "denormals are zero" it would flush. */

@@ -50,29 +50,31 @@ static inline uint32_t fq_nearest_f64(double v)
 }
 
 /* The comparisons are false for NaN, which therefore becomes the lowest level. */
-static inline int32_t fq_code_f32(float x, float scale, float offset, float low, float high, int32_t zero_point)
+static inline int32_t fq_code_f32(float quotient, float low, float high, int32_t zero_point)
 {
-    float y = (x - offset) / scale;
-    y = y > low ? y : low;
+    float y = quotient > low ? quotient : low;
     y = y < high ? y : high;
     return fq_nearest_f32(y) + zero_point;
 }
 
-/* From a quotient: float32 with a far zero point, and all of float64. */
-static inline int32_t fq_code_f64(double y, double low, double high, int32_t zero_point)
+/* With a far zero point, and all of float64. */
+static inline int32_t fq_code_f64(double quotient, double low, double high, int32_t zero_point)
 {
-    y = y > low ? y : low;
+    double y = quotient > low ? quotient : low;
     y = y < high ? y : high;
     return (int32_t)(fq_nearest_f64(y) + (uint32_t)zero_point);
 }
 
-/* offset is 0 where a zero point is used: adding it is then exact, since no product here is ever -0. */
+/* -0 is the offset that changes nothing, whatever the product's sign. */
+#define FQ_NO_OFFSET (-0.0f)
+
 static inline float fq_real_f32(int32_t code, int32_t zero_point, float scale, float offset)
 {
     float product = (float)(code - zero_point) * scale;
     return product + offset;
 }
 
+/* The difference of two int32 is exact in float64, and rounded once. */
 static inline float fq_real_f32_far(int32_t code, int32_t zero_point, float scale, float offset)
 {
     float product = (float)((double)code - (double)zero_point) * scale;
@@ -91,36 +93,22 @@ static inline float fq_higher_f32(float high, float v) { return v > high ? v : h
 static inline double fq_lower_f64(double low, double v) { return v < low ? v : low; }
 static inline double fq_higher_f64(double high, double v) { return v > high ? v : high; }
 
-/* How lane bodies divide by a known float32 scale.
+/* How lane bodies divide by known float32 scales.
  *
  * FQ_TWO_PRODUCTS: with recip = 1/scale and rest = float32(1/double(scale) - recip), fma(x, recip, x * rest) rounds to
  * the same integer as x / scale, for every significand of scale and every level below 512 in magnitude. The idea is
  * from Brisebarre, Muller and Raina, "Accelerating correctly rounded floating-point division when the divisor is known
  * in advance" (2004); tests/test_division.py repeats the check of all 2^23 significands.
  * FQ_ONE_PRODUCT: the scale is a power of two, so rest is 0 and x * recip is exact.
- * FQ_GENERAL: subtract the offset and divide. For larger levels, where recip or rest would leave the normal range, and
+ * FQ_CORRECTED: p = x * recip, then fma(fma(-p, scale, x), recip, p) (Markstein, 1990): the same for levels below 131072,
+ * that is, for 16-bit codes with near zero points.
+ * FQ_GENERAL: subtract the offset and divide. For other levels, where recip or rest would leave the normal range, and
  * for offsets, which are rare. */
-enum { FQ_GENERAL, FQ_ONE_PRODUCT, FQ_TWO_PRODUCTS };
+enum { FQ_GENERAL, FQ_ONE_PRODUCT, FQ_TWO_PRODUCTS, FQ_CORRECTED };
 
 #define FQ_TWO_PRODUCTS_LEVELS 512
-
-typedef struct fq_divisor {
-    float recip, rest;
-    int how;
-} fq_divisor;
-
-static inline fq_divisor fq_divisor_of(float scale, float offset, int32_t low, int32_t high)
-{
-    fq_divisor d = {0.0f, 0.0f, FQ_GENERAL};
-    if (offset == 0.0f && low > -FQ_TWO_PRODUCTS_LEVELS && high < FQ_TWO_PRODUCTS_LEVELS
-        && scale >= 0x1p-100f && scale <= 0x1p100f) {
-        double inverse = 1.0 / (double)scale;
-        d.recip = (float)inverse;
-        d.rest = (float)(inverse - (double)d.recip);
-        d.how = d.rest == 0.0f ? FQ_ONE_PRODUCT : FQ_TWO_PRODUCTS;
-    }
-    return d;
-}
+#define FQ_SMALLEST_DIVISOR 0x1p-100f
+#define FQ_LARGEST_DIVISOR 0x1p100f
 
 /* A range of reals to a scale and a zero point, in float64, each result rounded once. The asymmetric formulas are those
  * of the ONNX operator DynamicQuantizeLinear; the symmetric ones put the largest magnitude on the highest code, as
@@ -128,9 +116,12 @@ static inline fq_divisor fq_divisor_of(float scale, float offset, int32_t low, i
 enum { FQ_RANGE_OK, FQ_RANGE_TOO_WIDE, FQ_ZERO_POINT_TOO_FAR };
 
 typedef struct fq_scheme {
-    int32_t lowest, highest;       /* of the code type, the lowest raised by one for a narrow range */
+    double lowest, highest;        /* of the code type; the lowest is raised by one for a narrow range */
     int symmetric, include_zero;
 } fq_scheme;
+
+/* float64 to float32 by rounding, as arithmetic does it. */
+void fq_round_f32(const double *v, float *rounded);
 
 int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point);
 int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point);

@@ -5,295 +5,282 @@
  * run is no multiple of a block, the rest is a block too, overlapping the one before or in a small buffer: the same
  * code, so the same result, and not one byte outside the run is read or written.
  *
- * What is constant during a run but changes the work (kernel, code type, way of dividing, streaming) is an argument of
- * functions that are always inlined, with a constant at the call: each combination becomes a loop of its own. */
+ * What is constant during a run but changes the work (kernel, real type, kind of code, way of dividing, whether
+ * parameters go by column) is an argument of functions that are always inlined, with a constant at the call: each
+ * combination becomes a loop of its own. */
 
 #define BLOCK (4 * LANES)
 
-/* Quotients above this saturate whatever the zero point (|zero_point| <= FQ_NEAR), and up to it vi_nearest is exact. */
-#define HIGHEST_QUOTIENT 32768.0f
-
-typedef struct {
-    vf scale, offset, minus_offset;
-    vf recip, rest, limit;      /* the division: fq_divisor */
-    vf low, high;               /* fake_quantize: the lowest and highest level, times scale unless FQ_GENERAL */
-    vi zero_point;
-    v_narrower narrower;
-} lane_params;
-
-LANE lane_params lane_params_of(const fq_affine *p, const fq_divisor *d)
-{
-    float unit = d->how == FQ_GENERAL ? 1.0f : (float)p->scale;
-    lane_params c;
-    c.scale = vf_set((float)p->scale);
-    c.offset = vf_set((float)p->offset);
-    c.minus_offset = vf_set(-(float)p->offset);
-    c.recip = vf_set(d->recip);
-    c.rest = vf_set(d->rest);
-    c.limit = vf_set(HIGHEST_QUOTIENT * unit);
-    c.low = vf_set((float)(p->lowest - p->zero_point) * unit);
-    c.high = vf_set((float)(p->highest - p->zero_point) * unit);
-    c.zero_point = vi_set(p->zero_point);
-    c.narrower = v_narrow_by(p->zero_point);
-    return c;
-}
-
-LANE vf lane_divided(vf x, const lane_params *c, int how)
-{
-    if (how == FQ_GENERAL)
-        return vf_div(vf_add(c->minus_offset, x), c->scale);
-    if (how == FQ_ONE_PRODUCT)
-        return vf_mul(x, c->recip);
-    return vf_fma(x, c->recip, vf_mul(x, c->rest));
-}
-
-/* (x - offset) / scale, or a number that rounds to the same integer: what vi_nearest takes. Where it is not too large by
- * itself, it is x that is limited, since of +inf the two products make a NaN (inf * recip - inf * |rest|). A huge or
- * infinite negative x may become -inf, NaN or +inf; vi_nearest makes the lowest integer of each. */
-LANE vf lane_quotient(vf x, const lane_params *c, int how)
-{
-    if (how == FQ_GENERAL)
-        return vf_at_most(c->limit, lane_divided(x, c, how));
-    return lane_divided(vf_at_most(c->limit, x), c, how);
-}
-
-/* The level as a float, within the levels of the code type. Rounding can leave -0, which an integer has not: + 0. */
-LANE vf lane_level(vf x, const lane_params *c, int how)
-{
-    if (how == FQ_GENERAL)
-        x = vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)));
-    else
-        x = lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how);
-    return vf_add(vf_nearest(x), vf_set(0.0f));
-}
-
-/* Only FQ_GENERAL has an offset. */
-LANE vf lane_real(vf level, const lane_params *c, int how)
-{
-    vf product = vf_mul(level, c->scale);
-    return how == FQ_GENERAL ? vf_add(product, c->offset) : product;
-}
-
-/* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: asking for the
- * block five ahead makes them as fast as a bare copy (without it 1.13 and 1.25 of one, for quantize and fake_quantize on Zen 2).
- * A prefetch beyond the end of an array is no access. */
-LANE void lane_prefetch(const float *x, int stream)
-{
-    if (stream)
-        for (int k = 0; k < BLOCK; k += 64 / (int)sizeof *x)
-            v_prefetch(x + 5 * BLOCK + k);
-}
-
-LANE void lane_store(float *p, vf v, int stream)
-{
-    if (stream)
-        vf_stream(p, v);
-    else
-        vf_store(p, v);
-}
-
-typedef struct {
-    vf v[4];
-} lane_quotients;
-
-LANE lane_quotients quotients_of(const float *x, const lane_params *c, int how)
-{
-    lane_quotients y;
-    for (int k = 0; k < 4; k++)
-        y.v[k] = lane_quotient(vf_load(x + k * LANES), c, how);
-    return y;
-}
-
-LANE void store_codes_of(lane_quotients y, uint8_t *q, const lane_params *c, int code, int stream)
-{
-    vi l0 = vi_nearest(y.v[0]), l1 = vi_nearest(y.v[1]), l2 = vi_nearest(y.v[2]), l3 = vi_nearest(y.v[3]);
-    vb codes = code == FQ_u8 ? vb_narrow_u8(l0, l1, l2, l3, c->narrower) : vb_narrow_i8(l0, l1, l2, l3, c->narrower);
-    if (stream)
-        vb_stream(q, codes);
-    else
-        vb_store(q, codes);
-}
-
-/* From load to store a block is one long chain of dependent instructions, longer than a scheduler holds several of.
- * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. */
-LANE void quantize_blocks(const float *x, uint8_t *q, size_t blocks, const lane_params *c, int code, int how, int stream)
-{
-    lane_quotients y;
-    if (blocks == 0)
-        return;
-    y = quotients_of(x, c, how);
-    for (size_t i = 1; i < blocks; i++) {
-        lane_quotients next = quotients_of(x + i * BLOCK, c, how);
-        lane_prefetch(x + i * BLOCK, stream);
-        store_codes_of(y, q + (i - 1) * BLOCK, c, code, stream);
-        y = next;
-    }
-    store_codes_of(y, q + (blocks - 1) * BLOCK, c, code, stream);
-}
-
-LANE void dequantize_block(const uint8_t *q, float *x, const lane_params *c, int code, int how, int stream)
-{
-    for (int k = 0; k < 4; k++) {
-        vi codes = code == FQ_u8 ? vi_widen_u8(q + k * LANES) : vi_widen_i8(q + k * LANES);
-        vf level = vf_from_vi(vi_sub(codes, c->zero_point));
-        lane_store(x + k * LANES, lane_real(level, c, how), stream);
-    }
-}
-
-LANE void fake_quantize_block(const float *x, float *y, const lane_params *c, int how, int stream)
-{
-    lane_prefetch(x, stream);
-    for (int k = 0; k < 4; k++)
-        lane_store(y + k * LANES, lane_real(lane_level(vf_load(x + k * LANES), c, how), c, how), stream);
-}
+#include "params.inc.h"
+#include "codes.inc.h"
+#include "extents.inc.h"
+#include "packing.inc.h"
+#include "blocks.inc.h"
 
 /* ---- a run: head, blocks, tail ---- */
 
-LANE size_t in_bytes(int op) { return op == FQ_dequantize ? 1 : sizeof(float); }
-LANE size_t out_bytes(int op) { return op == FQ_quantize ? 1 : sizeof(float); }
-
-LANE void lane_blocks(int op, const char *in, char *out, size_t blocks, const lane_params *c, int code, int how,
-                      int stream)
+/* A run is at most three pieces: what comes before the first aligned place of a streamed output, whole blocks, and the
+ * rest. Whatever is less than a block goes through a buffer; but the last block may overlap the one before, unless
+ * fake_quantize is at work in place, which gives the same again, or it would begin within a byte. One loop over the
+ * pieces, so that the blocks are compiled once. */
+LANE void lane_run(int op, const char *in, char *out, size_t n, const lane_run_params *p, int real, int kind, int how,
+                   int columns, int stream)
 {
-    if (op == FQ_quantize) {
-        quantize_blocks((const float *)in, (uint8_t *)out, blocks, c, code, how, stream);
-        return;
-    }
-    for (size_t i = 0; i < blocks; i++) {
-        if (op == FQ_dequantize)
-            dequantize_block((const uint8_t *)in, (float *)out, c, code, how, stream);
-        else
-            fake_quantize_block((const float *)in, (float *)out, c, how, stream);
-        in += BLOCK * in_bytes(op);
-        out += BLOCK * out_bytes(op);
+    const size_t from = in_bytes(op, real, kind), to = out_bytes(op, real, kind);
+    const size_t each_in = in_packs(op, kind, &p->code), each_out = out_packs(op, kind, &p->code), each = each_in * each_out;
+    size_t done = 0;
+    const size_t misfit = (uintptr_t)out & (STREAM_BYTES - 1), head = (STREAM_BYTES - misfit) * each_out / to;
+    stream = stream && (uintptr_t)out % to == 0 && each_out < 4 && (misfit == 0 || head % each == 0);
+    while (done < n) {
+        char buffer_in[BLOCK * sizeof(double)], buffer_out[BLOCK * sizeof(double)];
+        const char *source = in + done * from / each_in;
+        char *target = out + done * to / each_out;
+        size_t m = n - done, blocks = m / BLOCK, first = done;
+        int streams = stream;
+        if (stream && done == 0 && misfit != 0) {
+            m = m < head ? m : head;
+            blocks = 0;
+        }
+        if (blocks > 0) {
+            m = blocks * BLOCK;
+        } else if (done > 0 && m < BLOCK && done + m == n && n >= BLOCK && in != out && n % each == 0) {
+            first = n - BLOCK;
+            source = in + first * from / each_in;
+            target = out + first * to / each_out;
+            blocks = 1;
+            streams = 0;
+        } else {
+            memset(buffer_in, 0, sizeof buffer_in);
+            memcpy(buffer_in, source, (m * from + each_in - 1) / each_in);
+            source = buffer_in;
+            target = buffer_out;
+            streams = 0;
+        }
+        lane_blocks(op, source, target, first, blocks ? blocks : 1, p, real, kind, how, columns, streams);
+        if (blocks == 0) {
+            if (each_out > 1)
+                clear_spare(buffer_out, m, (int)each_out);
+            memcpy(out + done * to / each_out, buffer_out, (m * to + each_out - 1) / each_out);
+        }
+        done += m;
     }
 }
 
-/* n < BLOCK elements, by way of a buffer. */
-LANE void lane_part(int op, const char *in, char *out, size_t n, const lane_params *c, int code, int how)
+/* ---- tiles ---- */
+
+/* Whether rows are long or aligned well enough that streaming them does not leave a part at either end of each. */
+LANE int tile_streams(const fq_tile *t, size_t row_bytes)
 {
-    float from[BLOCK] = {0}, to[BLOCK];
-    memcpy(from, in, n * in_bytes(op));
-    lane_blocks(op, (const char *)from, (char *)to, 1, c, code, how, 0);
-    memcpy(out, to, n * out_bytes(op));
+    if (!t->stream)
+        return 0;
+    return t->rows == 1 || row_bytes >= 4096
+        || (((uintptr_t)t->out | (uintptr_t)t->out_step | (uintptr_t)row_bytes) & (STREAM_BYTES - 1)) == 0;
 }
 
-LANE void lane_run(int op, const char *in, char *out, size_t n, const lane_params *c, int code, int how, int stream)
+/* Rows first ... first + m - 1, with the parameters of the batch, or with the only ones that there are. */
+LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single, lane_run_params *p, int real, int kind,
+                    int how)
 {
-    size_t done = 0, blocks;
-    if (stream) {
-        done = (size_t)(-(uintptr_t)out & (VECTOR_BYTES - 1)) / out_bytes(op);
-        done = done < n ? done : n;
-        if (done > 0)
-            lane_part(op, in, out, done, c, code, how);
+    const size_t n = (size_t)t->n;
+    const size_t from = n * in_bytes(op, real, kind) / in_packs(op, kind, &p->code);
+    const size_t to = n * out_bytes(op, real, kind) / out_packs(op, kind, &p->code);
+    const char *in = t->in + (ptrdiff_t)first * t->in_step;
+    char *out = t->out + (ptrdiff_t)first * t->out_step;
+    size_t runs = m, length = n;
+    int stream = tile_streams(t, to);
+    p->per_set = SIZE_MAX;
+    p->ahead = t->ahead ? t->ahead : t->stream ? 5 * BLOCK * (ptrdiff_t)real_bytes(real) : 0;
+    /* Short rows of whole blocks that follow each other are one run, in which the parameters change. */
+    if (m > 1 && !single && n % BLOCK == 0 && n < BATCH && t->in_step == (ptrdiff_t)from && t->out_step == (ptrdiff_t)to) {
+        p->per_set = n / BLOCK;
+        runs = 1;
+        length = m * n;
+        stream = stream && ((uintptr_t)out & (STREAM_BYTES - 1)) == 0;
     }
-    blocks = (n - done) / BLOCK;
-    lane_blocks(op, in + done * in_bytes(op), out + done * out_bytes(op), blocks, c, code, how, stream);
-    done += blocks * BLOCK;
+    for (size_t i = 0; i < runs; i++) {
+        p->set = single ? 0 : i;
+        lane_run(op, in + (ptrdiff_t)i * t->in_step, out + (ptrdiff_t)i * t->out_step, length, p, real, kind, how, 0, stream);
+    }
     if (stream)
         v_stream_end();
-    if (done == n)
-        return;
-    /* The last block may overlap the one before: unless fake_quantize is at work in place, it gives the same again. */
-    if (n >= BLOCK && in != out)
-        lane_blocks(op, in + (n - BLOCK) * in_bytes(op), out + (n - BLOCK) * out_bytes(op), 1, c, code, how, 0);
-    else
-        lane_part(op, in + done * in_bytes(op), out + done * out_bytes(op), n - done, c, code, how);
 }
 
-LANE void lane_run_how(int op, const void *in, void *out, ptrdiff_t n, const fq_affine *p, int code, int how,
-                       const fq_divisor *d)
+/* Columns first ... first + m - 1 of all rows. */
+LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_run_params *p, int real, int kind, int how)
 {
-    lane_params c = lane_params_of(p, d);
-    if (p->stream)
-        lane_run(op, in, out, (size_t)n, &c, code, how, 1);
-    else
-        lane_run(op, in, out, (size_t)n, &c, code, how, 0);
+    const char *in = t->in + first * in_bytes(op, real, kind) / in_packs(op, kind, &p->code);
+    char *out = t->out + first * out_bytes(op, real, kind) / out_packs(op, kind, &p->code);
+    const int stream = tile_streams(t, m * out_bytes(op, real, kind) / out_packs(op, kind, &p->code));
+    p->ahead = !t->stream ? 0 : t->rows > 1 ? t->in_step : 5 * BLOCK * (ptrdiff_t)real_bytes(real);
+    for (ptrdiff_t r = 0; r < t->rows; r++)
+        lane_run(op, in + r * t->in_step, out + r * t->out_step, m, p, real, kind, how, 1, stream);
+    if (stream)
+        v_stream_end();
 }
 
-LANE void lane_span(int op, const void *in, void *out, ptrdiff_t n, const fq_affine *p, int code)
+/* The way to divide by a known scale, where it is worth one. */
+LANE int best_how(int op, int kind)
 {
-    fq_divisor d = {0.0f, 0.0f, p->offset == 0.0 ? FQ_ONE_PRODUCT : FQ_GENERAL};
-    if (op != FQ_dequantize)
-        d = fq_divisor_of((float)p->scale, (float)p->offset, p->lowest - p->zero_point, p->highest - p->zero_point);
-    if (d.how == FQ_GENERAL)
-        lane_run_how(op, in, out, n, p, code, FQ_GENERAL, &d);
-    else if (d.how == FQ_ONE_PRODUCT)
-        lane_run_how(op, in, out, n, p, code, FQ_ONE_PRODUCT, &d);
-    else if (op != FQ_dequantize)
-        lane_run_how(op, in, out, n, p, code, FQ_TWO_PRODUCTS, &d);
+    if (op == FQ_dequantize)
+        return FQ_GENERAL;
+    return kind == SIGNED_WORDS || kind == UNSIGNED_WORDS ? FQ_CORRECTED : FQ_TWO_PRODUCTS;
 }
 
-/* ---- minmax ---- */
-
+/* Parts of a tile that share a batch of parameters: so many rows, or so many columns of all rows. */
 typedef struct {
-    vf lo[4], hi[4], sum[4];
-} lane_extent;
+    size_t first, m;           /* rows or columns */
+    size_t set, sets, phase;   /* of parameters */
+} lane_part;
 
-/* Independent chains hide the latency of min and max. NaN is found by a third, a sum: infinities show in lo and hi, so
- * all that the sum has to tell is NaN, and a sum of finite numbers never becomes one (each chain is tested by itself:
- * one that overflowed to +inf must not meet one that overflowed to -inf). */
-LANE void minmax_block(const float *x, lane_extent *e)
+LANE lane_part part_of(const fq_tile *t, size_t first, int single, int columns)
 {
-    for (int k = 0; k < 4; k++) {
-        vf v = vf_load(x + k * LANES);
-        e->lo[k] = vf_min(e->lo[k], v);
-        e->hi[k] = vf_max(e->hi[k], v);
-        e->sum[k] = vf_add(e->sum[k], v);
+    const size_t all = (size_t)(columns ? t->n : t->rows), left = all - first;
+    lane_part part = {first, single || left < BATCH ? left : BATCH, first, 0, 0};
+    part.sets = single ? 1 : part.m;
+    if (columns && t->run > 1) {
+        part.set = ((size_t)t->phase + first) / (size_t)t->run;
+        part.phase = ((size_t)t->phase + first) % (size_t)t->run;
+        part.sets = (part.phase + part.m - 1) / (size_t)t->run + 1;
+    }
+    return part;
+}
+
+LANE int tile_is_single(const fq_tile *t, int columns)
+{
+    return !columns && !(t->scale_step | t->zero_point_step | t->offset_step);
+}
+
+LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns)
+{
+    const int best = best_how(op, kind), single = tile_is_single(t, columns);
+    /* Powers of two have a loop of their own where it is worth one; elsewhere their rest is 0. */
+    const int plain = !columns && real == FQ_f32 && best == FQ_TWO_PRODUCTS;
+    const size_t all = (size_t)(columns ? t->n : t->rows);
+    lane_batch b;
+    lane_run_params p;
+    p.batch = &b;
+    p.code = lane_code_of(t);
+    for (size_t first = 0; first < all;) {
+        const lane_part part = part_of(t, first, single, columns);
+        lane_prepare(&b, t, part.set, part.sets, columns && t->rows * t->run < 8 ? FQ_GENERAL : best, columns);
+        if (columns && t->run > 1)
+            lane_spread(&b, t, part.sets, part.phase, part.m);
+        if (op == FQ_dequantize && b.has_offset == 0)
+            b.how = FQ_ONE_PRODUCT;
+#define WITH(how)                                                            \
+    do {                                                                     \
+        if (columns)                                                         \
+            tile_columns(op, t, first, part.m, &p, real, kind, how);         \
+        else                                                                 \
+            tile_rows(op, t, first, part.m, single, &p, real, kind, how);    \
+    } while (0)
+        if (b.how == FQ_GENERAL)
+            WITH(FQ_GENERAL);
+        else if (best == FQ_GENERAL || (b.how == FQ_ONE_PRODUCT && plain))
+            WITH(FQ_ONE_PRODUCT);
+        else
+            WITH(best);
+#undef WITH
+        first += part.m;
     }
 }
 
-static void minmax_f32(const void *in, void *out, ptrdiff_t length, const fq_affine *p)
+LANE void wide_batches(int op, const fq_tile *t, int kind, int columns)
 {
-    const float *x = in;
-    const fq_extent *found = out;
-    float *lo = found->lo, *hi = found->hi, *poison = found->poison;
-    size_t i = 0, n = (size_t)length;
-    lane_extent e;
-    (void)p;
-    for (int k = 0; k < 4; k++) {
-        e.lo[k] = vf_set(*lo);
-        e.hi[k] = vf_set(*hi);
-        e.sum[k] = vf_set(0.0f);
+    const int single = tile_is_single(t, columns);
+    const size_t all = (size_t)(columns ? t->n : t->rows);
+    wide_batch w;
+    lane_run_params p;
+    p.wide_batch = &w;
+    p.code = lane_code_of(t);
+    for (size_t first = 0; first < all;) {
+        const lane_part part = part_of(t, first, single, columns);
+        wide_prepare(&w, t, part.set, part.sets);
+        if (columns && t->run > 1)
+            wide_spread(&w, t, part.sets, part.phase, part.m);
+        if (columns)
+            tile_columns(op, t, first, part.m, &p, FQ_f64, kind, FQ_GENERAL);
+        else
+            tile_rows(op, t, first, part.m, single, &p, FQ_f64, kind, FQ_GENERAL);
+        first += part.m;
     }
-    for (; n - i >= BLOCK; i += BLOCK)
-        minmax_block(x + i, &e);
-    if (i < n) {
-        float last[BLOCK];
-        for (int k = 0; k < BLOCK; k++)
-            last[k] = x[i];
-        memcpy(last, x + i, (n - i) * sizeof *x);
-        minmax_block(last, &e);
-    }
-    for (int k = 0; k < 4; k++)
-        if (vf_any_nan(e.sum[k]))
-            *poison = (float)NAN;
-    *lo = vf_lowest_lane(vf_min(vf_min(e.lo[0], e.lo[1]), vf_min(e.lo[2], e.lo[3])));
-    *hi = vf_highest_lane(vf_max(vf_max(e.hi[0], e.hi[1]), vf_max(e.hi[2], e.hi[3])));
+}
+
+LANE void lane_span(int op, const fq_tile *t, int real, int kind, int columns)
+{
+    if (t->n == 0)
+        return;
+    if (real == FQ_f64)
+        wide_batches(op, t, kind, columns);
+    else
+        lane_batches(op, t, real, kind, columns);
 }
 
 /* ---- the target's table ---- */
 
-static void fake_quantize_f32(const void *in, void *out, ptrdiff_t n, const fq_affine *p)
-{
-    lane_span(FQ_fake_quantize, in, out, n, p, 0);
-}
+#define KIND_i8 SIGNED_BYTES
+#define KIND_u8 UNSIGNED_BYTES
+#define KIND_i16 SIGNED_WORDS
+#define KIND_u16 UNSIGNED_WORDS
+#define KIND_i4 SMALL_INTEGERS
+#define KIND_u4 SMALL_INTEGERS
+#define KIND_i2 SMALL_INTEGERS
+#define KIND_u2 SMALL_INTEGERS
 
-#define DEFINE_SPANS(id, name, type, lowest, highest)                                            \
-    static void quantize_f32_##id(const void *in, void *out, ptrdiff_t n, const fq_affine *p)    \
-    {                                                                                            \
-        lane_span(FQ_quantize, in, out, n, p, FQ_##id);                                          \
-    }                                                                                            \
-    static void dequantize_f32_##id(const void *in, void *out, ptrdiff_t n, const fq_affine *p)  \
-    {                                                                                            \
-        lane_span(FQ_dequantize, in, out, n, p, FQ_##id);                                        \
-    }
-FQ_CODES(DEFINE_SPANS)
+#define SPAN(op, real, kind) op##_##real##_##kind
+#define DEFINE(op, base, real, kind, columns) \
+    static void SPAN(op, real, kind)(const fq_tile *t) { lane_span(FQ_##base, t, FQ_##real, kind, columns); }
 
-#define LIST_SPANS(id, name, type, lowest, highest)               \
-    [FQ_quantize][FQ_f32][FQ_##id] = quantize_f32_##id,           \
-    [FQ_dequantize][FQ_f32][FQ_##id] = dequantize_f32_##id,       \
-    [FQ_fake_quantize][FQ_f32][FQ_##id] = fake_quantize_f32,      \
-    [FQ_minmax][FQ_f32][FQ_##id] = minmax_f32,
+#define DEFINE_KIND(real, kind)                                        \
+    DEFINE(quantize, quantize, real, kind, 0)                          \
+    DEFINE(quantize_columns, quantize, real, kind, 1)
+#define DEFINE_BACK(real, kind)                                        \
+    DEFINE(dequantize, dequantize, real, kind, 0)                      \
+    DEFINE(dequantize_columns, dequantize, real, kind, 1)
+/* fake_quantize never makes an integer: bytes of all kinds divide alike, and words. */
+#define DEFINE_FAKE(real, kind)                                        \
+    DEFINE(fake_quantize, fake_quantize, real, kind, 0)                \
+    DEFINE(fake_quantize_columns, fake_quantize, real, kind, 1)
 
-const fq_span_table TARGET_SPANS = {FQ_CODES(LIST_SPANS)};
+#define DEFINE_REAL(id, name, type, arithmetic)                                                            \
+    DEFINE_KIND(id, SIGNED_BYTES) DEFINE_KIND(id, UNSIGNED_BYTES) DEFINE_KIND(id, SMALL_INTEGERS)          \
+    DEFINE_KIND(id, SIGNED_WORDS) DEFINE_KIND(id, UNSIGNED_WORDS)                                          \
+    DEFINE_BACK(id, SIGNED_BYTES) DEFINE_BACK(id, UNSIGNED_BYTES) DEFINE_BACK(id, SMALL_INTEGERS)          \
+    DEFINE_BACK(id, SIGNED_WORDS) DEFINE_BACK(id, UNSIGNED_WORDS) DEFINE_BACK(id, SMALL_FLOATS)            \
+    DEFINE_BACK(id, ACCUMULATORS) DEFINE_FAKE(id, SIGNED_BYTES) DEFINE_FAKE(id, SIGNED_WORDS)              \
+    DEFINE_KIND(id, SMALL_FLOATS) DEFINE_FAKE(id, SMALL_FLOATS)
+FQ_REALS(DEFINE_REAL)
+
+#define FAKE_KIND_SIGNED_BYTES SIGNED_BYTES
+#define FAKE_KIND_UNSIGNED_BYTES SIGNED_BYTES
+#define FAKE_KIND_SMALL_INTEGERS SIGNED_BYTES
+#define FAKE_KIND_SIGNED_WORDS SIGNED_WORDS
+#define FAKE_KIND_UNSIGNED_WORDS SIGNED_WORDS
+#define FAKE_KIND_SMALL_FLOATS SMALL_FLOATS
+
+#define ROW(op, real, code, kind) [FQ_##op][FQ_##real][FQ_##code] = SPAN(op, real, kind),
+#define ROWS_BACK(real, code, kind) ROW(dequantize, real, code, kind) ROW(dequantize_columns, real, code, kind)
+#define ROWS_OF_CODE_(real, code, kind, fake)                                                              \
+    ROW(quantize, real, code, kind) ROW(quantize_columns, real, code, kind) ROWS_BACK(real, code, kind)    \
+    ROW(fake_quantize, real, code, fake) ROW(fake_quantize_columns, real, code, fake)
+#define JOIN(a, b) a##b
+#define FAKE_KIND(kind) JOIN(FAKE_KIND_, kind)
+#define ROWS_OF_CODE(real, code, kind) ROWS_OF_CODE_(real, code, kind, FAKE_KIND(kind))
+#define ROWS_OF_INTEGER(id, name, type, bits, lowest, highest)                                 \
+    ROWS_OF_CODE(f32, id, KIND_##id) ROWS_OF_CODE(f64, id, KIND_##id)                          \
+    ROWS_OF_CODE(f16, id, KIND_##id) ROWS_OF_CODE(bf16, id, KIND_##id)
+#define ROWS_OF_FLOAT(id, name, bits, mantissa, bias, largest, nan, beyond, signed_zero)       \
+    ROWS_OF_CODE(f32, id, SMALL_FLOATS) ROWS_OF_CODE(f64, id, SMALL_FLOATS)                    \
+    ROWS_OF_CODE(f16, id, SMALL_FLOATS) ROWS_OF_CODE(bf16, id, SMALL_FLOATS)
+#define ROWS_OF_REAL(id, name, type, arithmetic)                                               \
+    ROWS_BACK(id, i32, ACCUMULATORS)                                                           \
+    [FQ_minmax][FQ_##id][0] = minmax_##id,                                                     \
+    [FQ_minmax_columns][FQ_##id][0] = minmax_columns_##id,
+#define ROWS_PACKED(code) [FQ_pack][FQ_f32][FQ_##code] = pack_tile, [FQ_unpack][FQ_f32][FQ_##code] = unpack_tile,
+
+const fq_span_table TARGET_SPANS = {
+    FQ_INTEGERS(ROWS_OF_INTEGER)
+    FQ_FLOATS(ROWS_OF_FLOAT)
+    FQ_REALS(ROWS_OF_REAL)
+    ROWS_PACKED(i4) ROWS_PACKED(u4) ROWS_PACKED(i2) ROWS_PACKED(u2) ROWS_PACKED(e2m1fn)
+};

@@ -11,8 +11,10 @@
 /* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define LANE static __forceinline
+#define LANE_CALL static __declspec(noinline)
 #else
 #define LANE static inline __attribute__((always_inline))
+#define LANE_CALL static __attribute__((noinline))
 #endif
 
 #define FQ_PRAGMA(text) _Pragma(#text)

@@ -8,11 +8,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "floats.h"
 #include "numerics.h"
 #include "spans.h"
 
 #define TARGET_SPANS fq_avx2_spans
-FQ_OPEN_TARGET("avx2,fma")
+FQ_OPEN_TARGET("avx2,fma,f16c")
 #include "lanes_avx2.h"
 #include "spans.inc.h"
 FQ_CLOSE_TARGET

@@ -1,0 +1,240 @@
+# What _api calls: arrays and parameters that have been checked, to a walk. Included by _kernels.pyx.
+#
+# Where parameters change is told by `strides`, for each axis of the array how many elements of a contiguous array of
+# parameters an index of it is (0: the parameters do not change along it), and by block_axis and block: with block > 0, so
+# many indices of that axis are one. Each parameter is such an array, or has one element for all.
+#
+# All that memory depends on is checked again here: reading arguments can run anybody's code, which may have changed the
+# arrays since _api looked at them.
+
+cdef changed():
+    return ValueError("an array changed while the arguments were read")
+
+
+cdef int set_side(side_t *side, cnp.ndarray a, int bits) except -1:
+    """bits: of a packed array's codes, or 0."""
+    side.data = cnp.PyArray_BYTES(a)
+    side.size = cnp.PyArray_ITEMSIZE(a)
+    side.each = 8 // bits if bits else 1
+    side.swapped = not cnp.PyArray_ISNOTSWAPPED(a)
+    return 0
+
+
+cdef inline void begin_walk(walk_t *w) noexcept:
+    w.stages = 0
+    w.dynamic.on = w.dynamic.failed = False
+
+
+cdef inline stage_t *open_stage(walk_t *w, int op, int real, int code, int packs) noexcept:
+    """Another span for the call. packs: codes in a byte."""
+    cdef stage_t *s = &w.stage[w.stages]
+    memset(s, 0, sizeof(stage_t))
+    s.tile.real, s.tile.code, s.tile.precision, s.tile.run, s.tile.packs = real, code, FQ_f32, 1, packs
+    s.parameter_size = 8 if fq_real_types[real].is_double else 4
+    w.stages += 1
+    return s
+
+
+cdef inline void close_stage(walk_t *w, int op) noexcept:
+    """Its span, when it is known whether zero points are far."""
+    cdef stage_t *s = &w.stage[w.stages - 1]
+    cdef const fq_span_table *table = fq_target_table(0) if s.tile.far else active_table
+    s.by_row = table[0][op][s.tile.real][s.tile.code]
+    s.by_column = s.by_row
+    if op < FQ_pack:
+        s.by_column = table[0][op + FQ_quantize_columns - FQ_quantize][s.tile.real][s.tile.code]
+
+
+cdef inline void set_parameters_of(stage_t *s, const parameters_t *p) noexcept:
+    s.tile.scales, s.full_scales = p.scales, p.full_scales
+    s.tile.zero_points, s.full_zero_points = p.zero_points, p.full_zero_points
+    s.tile.far = p.far
+
+
+cdef int set_arrays(stage_t *s, tuple parameters, const grid_t *g) except -1:
+    """Arrays of scales, zero points and offsets: of one element, or of one for each set."""
+    cdef int kind = cnp.NPY_FLOAT64 if fq_real_types[s.tile.real].is_double else cnp.NPY_FLOAT32, wanted
+    for a, wanted in zip(parameters, (kind, cnp.NPY_INT32, kind)):
+        if a is not None and (not is_plain(a) or cnp.PyArray_TYPE(<cnp.ndarray> a) != wanted
+                              or cnp.PyArray_SIZE(<cnp.ndarray> a) != 1 and cnp.PyArray_SIZE(<cnp.ndarray> a) < g.sets):
+            raise changed()
+    scales, zero_points, offsets = parameters
+    s.tile.scales, s.full_scales = cnp.PyArray_DATA(<cnp.ndarray> scales), cnp.PyArray_SIZE(<cnp.ndarray> scales) > 1
+    s.tile.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_points)
+    s.full_zero_points = cnp.PyArray_SIZE(<cnp.ndarray> zero_points) > 1
+    if offsets is not None:
+        s.tile.offsets = cnp.PyArray_DATA(<cnp.ndarray> offsets)
+        s.full_offsets = cnp.PyArray_SIZE(<cnp.ndarray> offsets) > 1
+    if s.tile.code != FQ_i32:  # which spans read with any zero point
+        s.tile.far = any_far(s.tile.zero_points, cnp.PyArray_SIZE(<cnp.ndarray> zero_points))
+    return 0
+
+
+cdef inline bint streams(cnp.ndarray src, cnp.ndarray dst) noexcept:
+    return cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
+
+
+cdef inline ptrdiff_t side_step(const side_t *side, object a, int axis, int ndim) noexcept:
+    if side.each == 1:
+        return cnp.PyArray_STRIDE(<cnp.ndarray> a, axis)
+    return 1 if axis == ndim - 1 else cnp.PyArray_STRIDE(<cnp.ndarray> a, axis) * side.each
+
+
+cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t *g) except -1:
+    """Walk over arrays; full: the one of them that is not packed. dst: None for ranges. WALKED or NOT_BY_ROWS."""
+    cdef ptrdiff_t[MAX_DIMS] s
+    cdef ptrdiff_t[MAX_DIMS] d
+    cdef ptrdiff_t[MAX_DIMS] p
+    cdef ptrdiff_t n, first = 0, end, each = max(w.src.each, w.dst.each), total = cnp.PyArray_SIZE(full)
+    cdef ptrdiff_t block = g.block
+    cdef int ndim = cnp.PyArray_NDIM(full), block_axis = g.cut, axis, fixed, done = WALKED, part
+    cdef bint joined, keep
+    cdef char *src_data = w.src.data
+    cdef char *dst_data = w.dst.data
+    for axis in range(ndim):
+        s[axis], d[axis], p[axis] = side_step(&w.src, src, axis, ndim), 0, g.stride[axis]
+        d[axis] = s[axis] if dst is None else side_step(&w.dst, dst, axis, ndim)
+    if total == 0:
+        return WALKED
+    if block > 0 and block >= cnp.PyArray_DIM(full, block_axis):
+        block, p[block_axis] = 0, 0
+    # Blocks that are short, or end within a byte, are better one dimension with parameters for each element.
+    joined = (block > 0 and block_axis == ndim - 1 and (better_joined(block) or block % each != 0)
+              and w.stage[0].tile.lo == NULL)
+    if joined and w.dynamic.on:
+        if block % each != 0:
+            return NOT_BY_ROWS
+        joined = False
+    for part in range(2):
+        w.ndim, w.run = 0, 1
+        w.src.data, w.dst.data = src_data, dst_data
+        fixed = 1 if each > 1 else 0
+        end = 0
+        for axis in range(ndim):
+            n = cnp.PyArray_DIM(full, axis)
+            keep = each > 1 and axis == ndim - 1
+            if block == 0 or axis != block_axis:
+                add_dim(w, n, s[axis], d[axis], p[axis], keep)
+            elif joined:
+                add_dim(w, n, s[axis], d[axis], p[axis], True)
+                w.run, fixed = block, 1
+            elif part == 0:
+                add_dim(w, n // block, s[axis] * block, d[axis] * block, p[axis], False)
+                add_dim(w, block, s[axis], d[axis], 0, keep)
+                fixed *= 2 if axis == ndim - 1 else 1
+            else:
+                end = n - n % block
+                add_dim(w, n - end, s[axis], d[axis], 0, keep)
+                w.src.data += end * s[axis] // w.src.each
+                if dst is not None:
+                    w.dst.data += end * d[axis] // w.dst.each
+                first = end // block * p[axis]
+        fixed = min(fixed, w.ndim)
+        if part == 1 and (block == 0 or joined or end == cnp.PyArray_DIM(full, block_axis)):
+            break
+        if total < RELEASE_GIL_FROM:
+            done = walk(w, fixed, first)
+        else:
+            with nogil:
+                done = walk(w, fixed, first)
+        if done == NOT_BY_ROWS or w.dynamic.failed:
+            break
+    return done
+
+
+cdef int check_arrays(cnp.ndarray full, cnp.ndarray other, int bits) except -1:
+    """The other array has the shape of the full one; bits: packed along the last axis."""
+    cdef int axis, ndim = cnp.PyArray_NDIM(full)
+    cdef ptrdiff_t n
+    if cnp.PyArray_NDIM(other) != ndim or bits and ndim == 0:
+        raise changed()
+    for axis in range(ndim):
+        n = cnp.PyArray_DIM(full, axis)
+        if bits and axis == ndim - 1:
+            n = (n * bits + 7) // 8
+            if n > 1 and cnp.PyArray_STRIDE(other, axis) != 1 and cnp.PyArray_SIZE(other) > 0:
+                raise changed()
+        if cnp.PyArray_DIM(other, axis) != n:
+            raise changed()
+    return 0
+
+
+cdef int check_types(int op, cnp.ndarray src, cnp.ndarray dst, int code, int packed) except -1:
+    """The real type of the call, if the arrays have the types that it takes."""
+    cdef int real = real_of_array(dst if op == FQ_dequantize else src)
+    cdef cnp.ndarray codes = src if op == FQ_dequantize else dst
+    if real < 0 or code < 0 or code >= FQ_CODE_COUNT or not cnp.PyArray_ISWRITEABLE(dst):
+        raise changed()
+    if op == FQ_fake_quantize:
+        if real_of_array(dst) != real:
+            raise changed()
+    elif code_of_array(codes) != (FQ_u8 if packed else code):
+        raise changed()
+    return real
+
+
+def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code, tuple strides, int block_axis,
+        ptrdiff_t block, bint packed=False, bint beyond=False, precision=None):
+    """Run "quantize", "dequantize" or "fake_quantize". parameters: scales, zero points (int32), offsets or None; scales and
+    offsets of the arithmetic type of the reals. packed: the codes are. src and dst do not overlap, but for
+    fake_quantize they may be one. precision: "float16" or "bfloat16" to round x and the quotients to."""
+    cdef walk_t w
+    cdef grid_t g
+    cdef int op = FQ_quantize if kernel == "quantize" else FQ_dequantize if kernel == "dequantize" else FQ_fake_quantize
+    cdef int real = check_types(op, src, dst, code, packed), bits = fq_code_types[code].bits if packed else 0
+    cdef cnp.ndarray full = dst if op == FQ_dequantize else src
+    if cnp.PyArray_SIZE(full) == 0:
+        return
+    check_arrays(full, dst if full is src else src, bits)
+    set_grid(&g, full, strides, block_axis, block)
+    begin_walk(&w)
+    set_side(&w.src, src, bits if op == FQ_dequantize else 0)
+    set_side(&w.dst, dst, bits if op == FQ_quantize else 0)
+    set_arrays(open_stage(&w, op, real, code, 8 // bits if packed else 1), parameters, &g)
+    close_stage(&w, op)
+    w.stage[0].tile.beyond = beyond
+    if precision is not None:  # rare: portable on every target
+        w.stage[0].tile.precision = FQ_f16 if precision == "float16" else FQ_bf16
+        w.stage[0].by_row = fq_portable_spans[op][real][code]
+        w.stage[0].by_column = fq_portable_spans[op + FQ_quantize_columns - FQ_quantize][real][code]
+    w.stage[0].tile.stream = streams(src, dst)
+    cover(&w, full, src, dst, &g)
+
+
+def run_pair(cnp.ndarray src, cnp.ndarray dst, tuple old, int old_code, tuple new, int new_code, tuple strides):
+    """Codes of one type and scale to codes of another, by way of float32."""
+    cdef walk_t w
+    cdef grid_t g
+    if cnp.PyArray_SIZE(src) == 0:
+        return
+    check_arrays(src, dst, 0)
+    if code_of_array(src) != old_code or code_of_array(dst) != new_code or not cnp.PyArray_ISWRITEABLE(dst):
+        raise changed()
+    set_grid(&g, src, strides, 0, 0)
+    begin_walk(&w)
+    set_side(&w.src, src, 0)
+    set_side(&w.dst, dst, 0)
+    set_arrays(open_stage(&w, FQ_dequantize, FQ_f32, old_code, 1), old, &g)
+    close_stage(&w, FQ_dequantize)
+    set_arrays(open_stage(&w, FQ_quantize, FQ_f32, new_code, 1), new, &g)
+    close_stage(&w, FQ_quantize)
+    cover(&w, src, src, dst, &g)
+
+
+def repack(cnp.ndarray src, cnp.ndarray dst, int code, bint unpack):
+    """Pack codes of 4 or 2 bits along the last axis, or unpack them."""
+    cdef walk_t w
+    cdef grid_t g
+    cdef int bits = fq_code_types[code].bits
+    cdef cnp.ndarray full = dst if unpack else src
+    check_arrays(full, src if unpack else dst, bits)
+    if (bits not in (4, 2) or code_of_array(full) != code or code_of_array(src if unpack else dst) != FQ_u8
+            or not cnp.PyArray_ISWRITEABLE(dst)):
+        raise changed()
+    set_grid(&g, full, (0,) * cnp.PyArray_NDIM(full), 0, 0)
+    begin_walk(&w)
+    set_side(&w.src, src, bits if unpack else 0)
+    set_side(&w.dst, dst, 0 if unpack else bits)
+    open_stage(&w, FQ_unpack if unpack else FQ_pack, FQ_f32, code, 8 // bits)
+    close_stage(&w, FQ_unpack if unpack else FQ_pack)
+    cover(&w, full, src, dst, &g)

@@ -1,0 +1,132 @@
+# Calls with an axis, blocks, packed codes or an array of any layout whose other arguments are plain: read in C, like
+# those of _plain.pxi, and handed to the walk. NotImplemented for whatever _api.py should look at. Included by
+# _kernels.pyx.
+
+cdef struct parameters_t:
+    const void *scales
+    const int32_t *zero_points
+    bint full_scales, full_zero_points   # or a single value, one of these:
+    double scale
+    float single_scale
+    int32_t zero_point
+    bint far
+
+
+cdef inline bint is_scale(double v) noexcept nogil:
+    return 0 < v < INFINITY
+
+
+cdef bint are_scales(const void *scales, ptrdiff_t n, bint wide) noexcept nogil:
+    cdef ptrdiff_t i
+    cdef bint fine = True
+    if wide:
+        for i in range(n):
+            fine = fine and is_scale((<const double *> scales)[i])
+    else:
+        for i in range(n):
+            fine = fine and (<const float *> scales)[i] > 0 and (<const float *> scales)[i] < INFINITY
+    return fine
+
+
+cdef bint any_far(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t i
+    cdef bint far = False
+    for i in range(n):
+        far = far or fq_is_far(zero_points[i])
+    return far
+
+
+cdef bint read_parameters(parameters_t *p, object scale, object zero_point, const grid_t *g, int real, int code):
+    """Scales of the arithmetic type and int32 zero points: a number, or an array of one for each set."""
+    cdef bint wide = fq_real_types[real].is_double, plain
+    cdef int kind = cnp.NPY_FLOAT64 if wide else cnp.NPY_FLOAT32
+    cdef fq_fpenv env = fq_fpenv_enter()
+    p.full_scales = g.rank > 0 and is_plain(scale) and cnp.PyArray_TYPE(<cnp.ndarray> scale) == kind
+    if p.full_scales:
+        p.scales = cnp.PyArray_DATA(<cnp.ndarray> scale)
+        plain = has_shape_of(<cnp.ndarray> scale, g) and are_scales(p.scales, g.sets, wide)
+    else:
+        plain = read_number(scale, &p.scale)
+        if plain:
+            fq_round_f32(&p.scale, &p.single_scale)
+            plain = is_scale(p.scale if wide else p.single_scale)
+        p.scales = <const void *> &p.scale if wide else <const void *> &p.single_scale
+    fq_fpenv_leave(env)
+    if not plain:
+        return False
+    p.full_zero_points = (g.rank > 0 and is_plain(zero_point)
+                          and cnp.PyArray_TYPE(<cnp.ndarray> zero_point) == cnp.NPY_INT32)
+    if p.full_zero_points:
+        p.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point)
+        plain = has_shape_of(<cnp.ndarray> zero_point, g) and not fq_code_types[code].is_float
+        p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets)
+    else:
+        plain = read_zero_point(zero_point, &p.zero_point) and not (fq_code_types[code].is_float and p.zero_point != 0)
+        p.zero_points = &p.zero_point
+        p.far = plain and code != FQ_i32 and fq_is_far(p.zero_point)
+    return plain
+
+
+cdef inline bint apart(cnp.ndarray a, object b) noexcept:
+    """Plain arrays, or a number, that share no memory."""
+    if not cnp.PyArray_CheckExact(b):
+        return True
+    cdef char *p = cnp.PyArray_BYTES(a)
+    cdef char *q = cnp.PyArray_BYTES(<cnp.ndarray> b)
+    return p + cnp.PyArray_NBYTES(a) <= q or q + cnp.PyArray_NBYTES(<cnp.ndarray> b) <= p
+
+
+cdef inline object output_for(object out, cnp.ndarray src, int ndim, cnp.npy_intp *shape, int type_number):
+    """A new array, or out if it is a plain one of that shape and type beside a plain src; or None."""
+    if out is None:
+        return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+    if not (cnp.PyArray_CheckExact(out) and cnp.PyArray_TYPE(<cnp.ndarray> out) == type_number
+            and PyArray_ISCARRAY(<cnp.ndarray> out) and is_plain(src) and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim):
+        return None
+    if ndim > 0 and memcmp(cnp.PyArray_DIMS(<cnp.ndarray> out), shape, ndim * sizeof(cnp.npy_intp)):
+        return None
+    if apart(<cnp.ndarray> out, src):
+        return out
+    same = cnp.PyArray_BYTES(<cnp.ndarray> out) == cnp.PyArray_BYTES(src) and type_number == cnp.PyArray_TYPE(src)
+    return out if same else None
+
+
+cdef object granular(int op, object src, int real, int code, object scale, object zero_point, object axis,
+                     object block_size, bint packed, object out):
+    """quantize, dequantize or fake_quantize without offset. packed: the codes are, in src or in the result."""
+    cdef walk_t w
+    cdef grid_t g
+    cdef parameters_t p
+    cdef cnp.npy_intp[MAX_DIMS] shape  # of the codes as such, then of the result
+    cdef cnp.ndarray full, a, b
+    cdef int i, ndim, bits, made
+    if real < 0 or code < 0 or not cnp.PyArray_CheckExact(src):
+        return NotImplemented
+    a = <cnp.ndarray> src
+    ndim = cnp.PyArray_NDIM(a)
+    bits = fq_code_types[code].bits if packed else 0
+    if packed and (fq_code_types[code].bits not in (4, 2) or ndim == 0 or op == FQ_dequantize):
+        return NotImplemented
+    for i in range(ndim):
+        shape[i] = cnp.PyArray_DIM(a, i)
+    if not read_grid(&g, ndim, shape, axis, block_size) or not read_parameters(&p, scale, zero_point, &g, real, code):
+        return NotImplemented
+    made = array_type_of_real[real]
+    if op == FQ_quantize:
+        made = array_type_of_code[<int> FQ_u8 if packed else code]
+    if packed:
+        shape[ndim - 1] = (shape[ndim - 1] * bits + 7) // 8
+    result = output_for(out, a, ndim, shape, made)
+    if result is None or out is not None and not (apart(<cnp.ndarray> out, scale) and apart(<cnp.ndarray> out, zero_point)):
+        return NotImplemented
+    b = <cnp.ndarray> result
+    full = a
+    if cnp.PyArray_SIZE(full) > 0:
+        begin_walk(&w)
+        set_side(&w.src, a, 0)
+        set_side(&w.dst, b, bits)
+        set_parameters_of(open_stage(&w, op, real, code, 8 // bits if packed else 1), &p)
+        close_stage(&w, op)
+        w.stage[0].tile.stream = streams(a, b)
+        cover(&w, full, a, b, &g)
+    return result

@@ -1,0 +1,73 @@
+# Where parameters change, as the walk needs it. Included by _kernels.pyx.
+
+cdef struct grid_t:
+    ptrdiff_t[MAX_DIMS] length   # the shape of an array of parameters
+    ptrdiff_t[MAX_DIMS] stride   # for each axis of the data: elements of such an array (contiguous) that an index of it is
+    ptrdiff_t block              # with block > 0, so many indices of axis `cut` are one
+    ptrdiff_t sets               # of parameters
+    int rank, cut
+
+
+cdef int set_grid(grid_t *g, cnp.ndarray full, tuple strides, int cut, ptrdiff_t block) except -1:
+    """What _grid.py found for an array of that shape."""
+    cdef int axis
+    cdef ptrdiff_t n
+    if len(strides) != cnp.PyArray_NDIM(full):
+        raise changed()
+    g.cut, g.block, g.rank, g.sets = cut, block, 0, 1
+    for axis in range(cnp.PyArray_NDIM(full)):
+        g.stride[axis] = strides[axis]
+        n = cnp.PyArray_DIM(full, axis)
+        if block > 0 and axis == cut:
+            n = (n + block - 1) // block
+        g.sets += max(n - 1, <ptrdiff_t> 0) * g.stride[axis]
+    return 0
+
+
+cdef bint read_grid(grid_t *g, int ndim, const cnp.npy_intp *shape, object axis, object block_size) noexcept:
+    """The grid of plain arguments: one axis at most. False for what _grid.py should look at."""
+    cdef int i, cut = ndim - 1
+    cdef ptrdiff_t index, block
+    for i in range(ndim):
+        g.stride[i] = 0
+    g.cut, g.block, g.rank, g.sets = 0, 0, 0, 1
+    if axis is not None:
+        if not PyLong_CheckExact(axis):
+            return False
+        index = small_integer(axis)
+        if not -ndim <= index < ndim:
+            return False
+        cut = <int> (index if index >= 0 else index + ndim)
+    if block_size is None:
+        if axis is not None:
+            g.rank, g.length[0], g.sets, g.stride[cut] = 1, shape[cut], shape[cut], 1
+        return True
+    if not PyLong_CheckExact(block_size) or ndim == 0:
+        return False
+    block = small_integer(block_size)
+    if block <= 0:
+        return False
+    g.cut, g.block, g.rank = cut, min(block, max(<ptrdiff_t> shape[cut], <ptrdiff_t> 1)), ndim
+    for i in range(ndim - 1, -1, -1):
+        g.length[i] = (shape[i] + g.block - 1) // g.block if i == cut else shape[i]
+        g.stride[i] = g.sets
+        g.sets *= g.length[i]
+    return True
+
+
+cdef inline ptrdiff_t small_integer(object number) noexcept:
+    """Of a Python integer; a large negative number for what is too large."""
+    cdef int overflow = 0
+    cdef long long v = PyLong_AsLongLongAndOverflow(number, &overflow)
+    return <ptrdiff_t> v if overflow == 0 and -(1LL << 48) < v < 1LL << 48 else -(1LL << 48)
+
+
+cdef inline bint has_shape_of(cnp.ndarray a, const grid_t *g) noexcept:
+    """An array of one parameter for each set."""
+    cdef int i
+    if cnp.PyArray_NDIM(a) != g.rank:
+        return False
+    for i in range(g.rank):
+        if cnp.PyArray_DIM(a, i) != g.length[i]:
+            return False
+    return True

@@ -1,0 +1,67 @@
+/* 4- and 2-bit codes to and from packed bytes, low bits first. Included by spans.inc.h. */
+
+/* BLOCK codes, of which nothing but the low bits counts, to BLOCK / packs bytes. */
+LANE void pack_block(vb codes, char *packed, int packs, int stream)
+{
+    if (packs == 2)
+        v_pack_4(codes, packed, stream);
+    else
+        v_pack_2(codes, packed);
+}
+
+LANE vb unpack_block(const char *packed, int packs)
+{
+    return packs == 2 ? v_unpack_4(packed) : v_unpack_2(packed);
+}
+
+/* The spare bits of the byte that holds a row's last codes are 0. */
+LANE void clear_spare(char *packed, size_t n, int packs)
+{
+    const size_t spare = n % (size_t)packs;
+    if (spare)
+        packed[n / (size_t)packs] &= (char)((1 << (8 / packs * (int)spare)) - 1);
+}
+
+LANE size_t packed_bytes(size_t n, int packs)
+{
+    return (n + (size_t)packs - 1) / (size_t)packs;
+}
+
+/* The last block of a row goes through a buffer. */
+LANE void pack_row(const char *codes, char *packed, size_t n, int packs)
+{
+    char from[BLOCK] = {0}, to[BLOCK];
+    size_t i = 0;
+    for (; n - i >= BLOCK; i += BLOCK)
+        pack_block(vb_load(codes + i), packed + i / (size_t)packs, packs, 0);
+    if (i == n)
+        return;
+    memcpy(from, codes + i, n - i);
+    pack_block(vb_load(from), to, packs, 0);
+    memcpy(packed + i / (size_t)packs, to, packed_bytes(n - i, packs));
+}
+
+LANE void unpack_row(const char *packed, char *codes, size_t n, int packs)
+{
+    char from[BLOCK] = {0}, to[BLOCK];
+    size_t i = 0;
+    for (; n - i >= BLOCK; i += BLOCK)
+        vb_store(codes + i, unpack_block(packed + i / (size_t)packs, packs), 0);
+    if (i == n)
+        return;
+    memcpy(from, packed + i / (size_t)packs, packed_bytes(n - i, packs));
+    vb_store(to, unpack_block(from, packs), 0);
+    memcpy(codes + i, to, n - i);
+}
+
+static void pack_tile(const fq_tile *t)
+{
+    for (ptrdiff_t r = 0; r < t->rows; r++)
+        pack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
+}
+
+static void unpack_tile(const fq_tile *t)
+{
+    for (ptrdiff_t r = 0; r < t->rows; r++)
+        unpack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
+}

@@ -1,0 +1,234 @@
+/* Parameters of the lane bodies: prepared in batches, since what a division needs of a scale (numerics.h) takes longer
+ * to find than a short row takes to convert. Included by spans.inc.h. */
+
+/* Sets of parameters prepared at once: for so many rows, or for so many columns of all rows. */
+#define BATCH 1024
+
+/* Quotients above this saturate any byte whatever the zero point (|zero_point| <= FQ_NEAR), and up to it vi_nearest is
+ * exact. */
+#define HIGHEST_QUOTIENT 32768.0f
+
+/* A block more than a batch, so that the vectors of a last block may be loaded whole. */
+#define BATCH_ROOM (BATCH + 4 * LANES)
+
+typedef struct {
+    float scale[BATCH_ROOM], recip[BATCH_ROOM], rest[BATCH_ROOM], offset[BATCH_ROOM];
+    int32_t zero_point[BATCH_ROOM];
+    float limit;                 /* columns: x above it saturates in all of them */
+    int32_t lowest, highest;     /* codes */
+    int how, has_offset;
+    int uneven;                  /* zero points differ */
+} lane_batch;
+
+typedef struct {
+    double scale[BATCH_ROOM], offset[BATCH_ROOM];
+    int32_t zero_point[BATCH_ROOM];
+    int32_t lowest, highest;
+    int has_offset;
+} wide_batch;
+
+#define FILL(to, from, step, first, m)                                   \
+    do {                                                                 \
+        if ((step) == 1)                                                 \
+            memcpy((to), (from) + (first), (m) * sizeof *(to));          \
+        else                                                             \
+            for (size_t i_ = 0; i_ < (m); i_++)                          \
+                (to)[i_] = (from)[(ptrdiff_t)((first) + i_) * (step)];   \
+    } while (0)
+
+/* Of m sets of zero points: lowest and highest. */
+LANE void zero_point_range(const lane_batch *b, size_t m, int32_t *low, int32_t *high)
+{
+    *low = *high = b->zero_point[0];
+    for (size_t i = 1; i < m; i++) {
+        *low = b->zero_point[i] < *low ? b->zero_point[i] : *low;
+        *high = b->zero_point[i] > *high ? b->zero_point[i] : *high;
+    }
+}
+
+/* Reciprocals of m scales, and what they lack of 1 / scale: 1 - recip * scale is exact in a fused multiply-add, and over
+ * scale it is 1 / scale - recip, rounded once (times recip, rounded twice, would be too coarse). smallest and largest: of the scales. Sets beyond m repeat
+ * the last one, so that vectors are whole. */
+LANE void divisors(lane_batch *b, size_t m, float *smallest, float *largest)
+{
+    const vf one = vf_set(1.0f);
+    vf low, high;
+    for (size_t k = m; k % LANES; k++)
+        b->scale[k] = b->scale[m - 1];
+    low = high = vf_load(b->scale);
+    for (size_t i = 0; i < m; i += LANES) {
+        vf scale = vf_load(b->scale + i), recip = vf_div(one, scale);
+        low = vf_min(low, scale);
+        high = vf_max(high, scale);
+        vf_store(b->recip + i, recip, 0);
+        vf_store(b->rest + i, vf_div(vf_fnma(recip, scale, one), scale), 0);
+    }
+    *smallest = vf_lowest_lane(low);
+    *largest = vf_highest_lane(high);
+}
+
+/* The way to divide that is right for all m sets. */
+LANE int divisor_how(lane_batch *b, size_t m, int best, int columns)
+{
+    const int32_t levels = best == FQ_CORRECTED ? 1 << 17 : FQ_TWO_PRODUCTS_LEVELS;
+    int32_t low, high;
+    float smallest, largest;
+    if (best == FQ_GENERAL || b->has_offset)
+        return FQ_GENERAL;
+    zero_point_range(b, m, &low, &high);
+    b->uneven = low != high;
+    if (b->lowest - high <= -levels || b->highest - low >= levels)
+        return FQ_GENERAL;
+    divisors(b, m, &smallest, &largest);
+    if (!(smallest >= FQ_SMALLEST_DIVISOR && largest <= FQ_LARGEST_DIVISOR))
+        return FQ_GENERAL;
+    /* One limit for all columns: no quotient of it is beyond int32, and all of them saturate. */
+    if (columns && best == FQ_TWO_PRODUCTS && !(largest / smallest <= 0x1p20f && smallest <= 0x1p90f))
+        return FQ_GENERAL;
+    b->limit = 0x1p30f * smallest;
+    return m == 1 && b->rest[0] == 0.0f ? FQ_ONE_PRODUCT : best;
+}
+
+/* Sets `first` ... `first + m - 1`. best: the way to divide if scales and levels allow it. */
+LANE void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best, int columns)
+{
+    const fq_code_type *code = &fq_code_types[t->code];
+    FILL(b->scale, (const float *)t->scales, t->scale_step, first, m);
+    FILL(b->zero_point, t->zero_points, t->zero_point_step, first, m);
+    b->has_offset = t->offsets != NULL;
+    if (b->has_offset)
+        FILL(b->offset, (const float *)t->offsets, t->offset_step, first, m);
+    b->lowest = code->lowest;
+    b->highest = code->highest;
+    b->uneven = 1;
+    b->how = divisor_how(b, m, best, columns);
+}
+
+/* Each of the sets that are there, for the columns that share it; column 0 is number `phase` of the first. Vectors may
+ * write beyond a set's last column: the next set comes after. */
+LANE void spread_f32(float *to, size_t sets, size_t run, size_t phase, size_t n)
+{
+    float set[BATCH];
+    size_t j = 0;
+    memcpy(set, to, sets * sizeof *set);
+    for (size_t i = 0; i < sets; i++) {
+        const size_t end = (i + 1) * run - phase < n ? (i + 1) * run - phase : n;
+        for (; j < end; j += LANES)
+            vf_store(to + j, vf_set(set[i]), 0);
+        j = end;
+    }
+}
+
+LANE void spread_f64(double *to, size_t sets, size_t run, size_t phase, size_t n)
+{
+    double set[BATCH];
+    memcpy(set, to, sets * sizeof *set);
+    for (size_t i = 0, j = 0; i < sets; i++)
+        for (const size_t end = (i + 1) * run - phase; j < end && j < n; j++)
+            to[j] = set[i];
+}
+
+LANE void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+{
+    const size_t run = (size_t)t->run;
+    spread_f32(b->scale, sets, run, phase, n);
+    if (b->how != FQ_GENERAL) {
+        spread_f32(b->recip, sets, run, phase, n);
+        spread_f32(b->rest, sets, run, phase, n);
+    }
+    if (b->has_offset)
+        spread_f32(b->offset, sets, run, phase, n);
+    spread_f32((float *)b->zero_point, sets, run, phase, n);
+}
+
+LANE void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
+{
+    FILL(b->scale, (const double *)t->scales, t->scale_step, first, m);
+    FILL(b->zero_point, t->zero_points, t->zero_point_step, first, m);
+    b->has_offset = t->offsets != NULL;
+    if (b->has_offset)
+        FILL(b->offset, (const double *)t->offsets, t->offset_step, first, m);
+    b->lowest = fq_code_types[t->code].lowest;
+    b->highest = fq_code_types[t->code].highest;
+}
+
+LANE void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+{
+    const size_t run = (size_t)t->run;
+    spread_f64(b->scale, sets, run, phase, n);
+    if (b->has_offset)
+        spread_f64(b->offset, sets, run, phase, n);
+    spread_f32((float *)b->zero_point, sets, run, phase, n);
+}
+
+/* What a vector of 8 elements is converted with: the same in all lanes for a row, a lane's own for columns. Members that a
+ * kernel does not use cost nothing: everything is inlined. */
+typedef struct {
+    vf scale, minus_offset, plus_offset;  /* the offsets that change nothing are -0 */
+    vf recip, rest, limit;
+    vf low, high;                         /* levels, in the unit of what is limited: x where it is multiplied */
+    vi zero_point;
+} lane_params;
+
+typedef struct {
+    vd scale, minus_offset, plus_offset, low, high, zero_point;
+} wide_params;
+
+LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, vf recip, vf rest, vf limit, vi zero_point,
+                                vi lowest, vi highest, int how)
+{
+    lane_params c;
+    c.scale = scale;
+    c.minus_offset = has_offset ? vf_sub(vf_set(-0.0f), offset) : vf_set(-0.0f);
+    c.plus_offset = has_offset ? offset : vf_set(-0.0f);
+    c.recip = recip;
+    c.rest = rest;
+    c.limit = how == FQ_GENERAL ? vf_set(HIGHEST_QUOTIENT) : limit;
+    c.low = vf_from_vi(vi_sub(lowest, zero_point));
+    c.high = vf_from_vi(vi_sub(highest, zero_point));
+    if (how != FQ_GENERAL) {
+        c.low = vf_mul(c.low, scale);
+        c.high = vf_mul(c.high, scale);
+    }
+    c.zero_point = zero_point;
+    return c;
+}
+
+LANE lane_params row_params(const lane_batch *b, size_t i, int how)
+{
+    return lane_params_of(vf_set(b->scale[i]), vf_set(b->has_offset ? b->offset[i] : 0.0f), b->has_offset,
+                          vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(HIGHEST_QUOTIENT * b->scale[i]),
+                          vi_set(b->zero_point[i]),
+                          vi_set(b->lowest), vi_set(b->highest), how);
+}
+
+LANE lane_params column_params(const lane_batch *b, size_t j, int how)
+{
+    return lane_params_of(vf_load(b->scale + j), b->has_offset ? vf_load(b->offset + j) : vf_set(0.0f), b->has_offset,
+                          vf_load(b->recip + j), vf_load(b->rest + j), vf_set(b->limit),
+                          vi_load(b->zero_point + j), vi_set(b->lowest), vi_set(b->highest), how);
+}
+
+LANE wide_params wide_params_of(vd scale, vd offset, int has_offset, vi zero_point, int32_t lowest, int32_t highest)
+{
+    wide_params c;
+    c.scale = scale;
+    c.minus_offset = has_offset ? vd_sub(vd_set(-0.0), offset) : vd_set(-0.0);
+    c.plus_offset = has_offset ? offset : vd_set(-0.0);
+    c.zero_point = vd_from_vi(zero_point);
+    c.low = vd_sub(vd_set((double)lowest), c.zero_point);
+    c.high = vd_sub(vd_set((double)highest), c.zero_point);
+    return c;
+}
+
+LANE wide_params wide_row_params(const wide_batch *b, size_t i)
+{
+    return wide_params_of(vd_set(b->scale[i]), vd_set(b->has_offset ? b->offset[i] : 0.0), b->has_offset,
+                          vi_set(b->zero_point[i]), b->lowest, b->highest);
+}
+
+LANE wide_params wide_column_params(const wide_batch *b, size_t j)
+{
+    return wide_params_of(vd_load(b->scale + j), b->has_offset ? vd_load(b->offset + j) : vd_set(0.0), b->has_offset,
+                          vi_load(b->zero_point + j), b->lowest, b->highest);
+}
