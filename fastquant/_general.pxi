@@ -80,6 +80,28 @@ cdef inline ptrdiff_t side_step(const side_t *side, object a, int axis, int ndim
     return 1 if axis == ndim - 1 else cnp.PyArray_STRIDE(<cnp.ndarray> a, axis) * side.each
 
 
+# Room for prepared parameters, which calls under way need one each of: kept, but not more than a few. The GIL guards them.
+cdef void *rooms[4]
+cdef int rooms_kept = 0
+
+
+cdef void *borrow_room() noexcept:
+    global rooms_kept
+    if rooms_kept > 0:
+        rooms_kept -= 1
+        return rooms[rooms_kept]
+    return malloc(FQ_ROOM_BYTES)  # NULL is fine
+
+
+cdef void give_back_room(void *room) noexcept:
+    global rooms_kept
+    if room != NULL and rooms_kept < 4:
+        rooms[rooms_kept] = room
+        rooms_kept += 1
+    else:
+        free(room)
+
+
 cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t *g) except -1:
     """Walk over arrays; full: the one of them that is not packed. dst: None for ranges. WALKED or NOT_BY_ROWS."""
     cdef ptrdiff_t[MAX_DIMS] s
@@ -89,6 +111,7 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
     cdef ptrdiff_t block = g.block
     cdef int ndim = cnp.PyArray_NDIM(full), block_axis = g.cut, axis, fixed, done = WALKED, part
     cdef bint joined, keep
+    cdef void *room
     cdef char *src_data = w.src.data
     cdef char *dst_data = w.dst.data
     for axis in range(ndim):
@@ -135,8 +158,11 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
         if total < RELEASE_GIL_FROM:
             done = walk(w, fixed, first)
         else:
+            room = borrow_room() if g.sets > 1024 else NULL
+            w.stage[0].tile.room = w.stage[1].tile.room = room
             with nogil:
                 done = walk(w, fixed, first)
+            give_back_room(room)
         if done == NOT_BY_ROWS or w.dynamic.failed:
             break
     return done

@@ -38,6 +38,10 @@ cdef extern from "src/spans.h" nogil:
         ptrdiff_t extent_step
         uint8_t real, code, far, packs, stream, beyond, precision
         ptrdiff_t ahead
+        void *room
+
+    enum:
+        FQ_ROOM_BYTES
 
     ctypedef void (*fq_span)(const fq_tile *t) noexcept nogil
     ctypedef fq_span fq_span_table[FQ_OP_COUNT][FQ_REAL_COUNT][FQ_CODE_COUNT]

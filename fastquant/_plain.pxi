@@ -157,6 +157,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     t.rows, t.n, t.src_step, t.dst_step = 1, cnp.PyArray_SIZE(src), 0, 0
     t.scale_step = t.offset_step = t.zero_point_step = t.phase = t.ahead = 0
     t.run = t.packs = 1
+    t.room = NULL
     t.zero_points = &p.zero_point
     if p.real == FQ_f64:
         t.scales, t.offsets = &p.scale, &p.offset

@@ -1,7 +1,7 @@
 /* Blocks: four vectors at a time from load to store. Included by spans.inc.h. */
 
 /* What a run is converted with. Rows: set number `set`, the next one from each `per_set` blocks on. Columns: element j has
- * what is at j. */
+ * set number `set` + j. */
 typedef struct {
     const lane_batch *batch;
     const wide_batch *wide_batch;  /* for float64 */
@@ -27,52 +27,60 @@ LANE void cursor_load(lane_cursor *c, const lane_run_params *p, int real, int ho
         c->wide_row = wide_row_params(p->wide_batch, c->set);
     else
         c->row = row_params(p->batch, c->set, how);
-    c->zero_point = vi_set(real == FQ_f64 ? p->wide_batch->zero_point[c->set] : p->batch->zero_point[c->set]);
-    c->zero_points = even_zero_points(c->zero_point);
     c->left = p->per_set;
 }
 
+LANE void cursor_load_zero_point(lane_cursor *c, const lane_run_params *p, int real)
+{
+    c->zero_point = vi_set(real == FQ_f64 ? p->wide_batch->zero_point[c->set] : p->batch->zero_point[c->set]);
+    c->zero_points = even_zero_points(c->zero_point);
+}
+
+/* For columns only their zero point, in case that they share it. */
 LANE lane_cursor cursor_at(const lane_run_params *p, int real, int how, int columns)
 {
     lane_cursor c;
     c.set = p->set;
+    cursor_load_zero_point(&c, p, real);
     if (!columns)
         cursor_load(&c, p, real, how);
-    else if (real != FQ_f64)  /* for columns that share it */
-        c.zero_points = even_zero_points(vi_set(p->batch->zero_point[0]));
     return c;
 }
 
-/* Before each block but the first. */
-LANE void cursor_step(lane_cursor *c, const lane_run_params *p, int real, int how, int columns)
+LANE void cursor_next(lane_cursor *c, const lane_run_params *p, int real, int how)
 {
-    if (!columns && --c->left == 0) {
-        c->set++;
-        cursor_load(c, p, real, how);
-    }
+    c->set++;
+    cursor_load(c, p, real, how);
+    if (real == FQ_f64 || p->batch->uneven)
+        cursor_load_zero_point(c, p, real);
 }
 
 LANE lane_params params_at(const lane_cursor *c, const lane_run_params *p, size_t j, int how, int columns)
 {
-    return columns ? column_params(p->batch, j, how) : c->row;
+    return columns ? column_params(p->batch, p->set + j, how) : c->row;
 }
 
 LANE wide_params wide_params_at(const lane_cursor *c, const lane_run_params *p, size_t j, int columns)
 {
-    return columns ? wide_column_params(p->wide_batch, j) : c->wide_row;
+    return columns ? wide_column_params(p->wide_batch, p->set + j) : c->wide_row;
 }
 
 LANE vi zero_point_at(const lane_cursor *c, const lane_run_params *p, size_t j, int real, int columns)
 {
-    return !columns ? c->zero_point : vi_load((real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point) + j);
+    return !columns ? c->zero_point : vi_load((real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point) + p->set + j);
 }
 
-/* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: asking for the
+/* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind. Asking for the
  * block five ahead makes them as fast as a bare copy (without it 1.13 and 1.25 of one, for quantize and fake_quantize on
  * Zen 2). A prefetch beyond the end of an array is no access. */
+LANE ptrdiff_t ahead_of(const fq_tile *t, int real)
+{
+    return t->ahead || !t->stream ? t->ahead : 5 * BLOCK * (ptrdiff_t)real_bytes(real);
+}
+
 LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)
 {
-    if (ahead > 4096 || ahead < 0)  /* too far to keep a place in the first cache */
+    if (ahead > 4096)  /* too far to keep a place in the first cache */
         for (size_t k = 0; k < nbytes; k += 64)
             v_prefetch_far(x + ahead + (ptrdiff_t)k);
     else if (ahead)
@@ -224,7 +232,8 @@ LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const
         lane_block next;
         x += in;
         j += BLOCK;
-        cursor_step(&c, p, real, how, columns);
+        if (!columns && --c.left == 0)
+            cursor_next(&c, p, real, how);
         next = quotients_of(x, j, &c, p, real, kind, how, columns);
         lane_prefetch(x, in, p->ahead);
         store_codes_of(b, q, &p->code, real, kind, stream);
@@ -320,11 +329,9 @@ LANE void lane_blocks(int op, const char *in, char *out, size_t j, size_t blocks
         quantize_blocks(in, out, j, blocks, p, real, kind, how, columns, stream);
         return;
     }
-    c.set = p->set;
+    c = cursor_at(p, real, how, columns);
     while (blocks > 0) {
         const size_t m = columns || blocks < p->per_set ? blocks : p->per_set;
-        if (!columns)
-            cursor_load(&c, p, real, how);
         for (size_t i = 0; i < m; i++) {
             if (op == FQ_dequantize)
                 dequantize_block(in, out, j, &c, p, real, kind, how, columns, stream);
@@ -335,6 +342,7 @@ LANE void lane_blocks(int op, const char *in, char *out, size_t j, size_t blocks
             j += BLOCK;
         }
         blocks -= m;
-        c.set++;
+        if (!columns && blocks > 0)
+            cursor_next(&c, p, real, how);
     }
 }

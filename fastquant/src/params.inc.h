@@ -1,31 +1,62 @@
 /* Parameters of the lane bodies: prepared in batches, since what a division needs of a scale (numerics.h) takes longer
  * to find than a short row takes to convert. Included by spans.inc.h. */
 
-/* Sets of parameters prepared at once: for so many rows, or for so many columns of all rows. */
+/* Sets of parameters prepared at once: for so many rows, or for so many columns of all rows; for more columns where the
+ * tile has room. */
 #define BATCH 1024
 
 /* Quotients above this saturate any byte whatever the zero point (|zero_point| <= FQ_NEAR), and up to it vi_nearest is
  * exact. */
 #define HIGHEST_QUOTIENT 32768.0f
 
-/* A block more than a batch, so that the vectors of a last block may be loaded whole. */
-#define BATCH_ROOM (BATCH + 4 * LANES)
+/* Behind each array a block more, so that the vectors of a last block may be loaded whole. */
+#define SPARE (4 * LANES)
 
 typedef struct {
-    float scale[BATCH_ROOM], recip[BATCH_ROOM], rest[BATCH_ROOM], offset[BATCH_ROOM];
-    int32_t zero_point[BATCH_ROOM];
-    float limit;                 /* columns: x above it saturates in all of them */
+    double bytes[(BATCH + SPARE) * 20 / sizeof(double)];
+} lane_room;
+
+typedef struct {
+    float *scale, *recip, *rest, *offset;
+    int32_t *zero_point;
+    float limit;                 /* x above it saturates in all sets */
     int32_t lowest, highest;     /* codes */
     int how, has_offset;
-    int uneven;                  /* zero points differ */
+    int uneven;                  /* zero points differ, or nobody has looked */
 } lane_batch;
 
 typedef struct {
-    double scale[BATCH_ROOM], offset[BATCH_ROOM];
-    int32_t zero_point[BATCH_ROOM];
+    double *scale, *offset;
+    int32_t *zero_point;
     int32_t lowest, highest;
     int has_offset;
 } wide_batch;
+
+/* How many sets a batch holds, and where. */
+LANE size_t batch_sets(const fq_tile *t, int columns)
+{
+    return columns && t->room && t->run == 1 ? FQ_ROOM_SETS : BATCH;
+}
+
+LANE lane_batch lane_batch_in(void *room, size_t sets)
+{
+    lane_batch b;
+    b.scale = room;
+    b.recip = b.scale + sets + SPARE;
+    b.rest = b.recip + sets + SPARE;
+    b.offset = b.rest + sets + SPARE;
+    b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    return b;
+}
+
+LANE wide_batch wide_batch_in(void *room, size_t sets)
+{
+    wide_batch b;
+    b.scale = room;
+    b.offset = b.scale + sets + SPARE;
+    b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    return b;
+}
 
 #define FILL(to, from, step, first, m)                                   \
     do {                                                                 \
@@ -47,8 +78,8 @@ LANE void zero_point_range(const lane_batch *b, size_t m, int32_t *low, int32_t 
 }
 
 /* Reciprocals of m scales, and what they lack of 1 / scale: 1 - recip * scale is exact in a fused multiply-add, and over
- * scale it is 1 / scale - recip, rounded once (times recip, rounded twice, would be too coarse). smallest and largest: of the scales. Sets beyond m repeat
- * the last one, so that vectors are whole. */
+ * scale it is 1 / scale - recip, rounded once (times recip, rounded twice, would be too coarse). smallest and largest:
+ * of the scales. Sets beyond m repeat the last one, so that vectors are whole. */
 LANE void divisors(lane_batch *b, size_t m, float *smallest, float *largest)
 {
     const vf one = vf_set(1.0f);
@@ -67,8 +98,9 @@ LANE void divisors(lane_batch *b, size_t m, float *smallest, float *largest)
     *largest = vf_highest_lane(high);
 }
 
-/* The way to divide that is right for all m sets. */
-LANE int divisor_how(lane_batch *b, size_t m, int best, int columns)
+/* The way to divide that is right for all m sets. One limit for all of several: no quotient of it is beyond int32, and
+ * all of them saturate. */
+LANE int divisor_how(lane_batch *b, size_t m, int best)
 {
     const int32_t levels = best == FQ_CORRECTED ? 1 << 17 : FQ_TWO_PRODUCTS_LEVELS;
     int32_t low, high;
@@ -82,15 +114,17 @@ LANE int divisor_how(lane_batch *b, size_t m, int best, int columns)
     divisors(b, m, &smallest, &largest);
     if (!(smallest >= FQ_SMALLEST_DIVISOR && largest <= FQ_LARGEST_DIVISOR))
         return FQ_GENERAL;
-    /* One limit for all columns: no quotient of it is beyond int32, and all of them saturate. */
-    if (columns && best == FQ_TWO_PRODUCTS && !(largest / smallest <= 0x1p20f && smallest <= 0x1p90f))
-        return FQ_GENERAL;
-    b->limit = 0x1p30f * smallest;
+    b->limit = HIGHEST_QUOTIENT * smallest;
+    if (best == FQ_TWO_PRODUCTS && largest != smallest) {
+        if (!(largest / smallest <= 0x1p20f && smallest <= 0x1p90f))
+            return FQ_GENERAL;
+        b->limit = 0x1p30f * smallest;
+    }
     return m == 1 && b->rest[0] == 0.0f ? FQ_ONE_PRODUCT : best;
 }
 
 /* Sets `first` ... `first + m - 1`. best: the way to divide if scales and levels allow it. */
-LANE void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best, int columns)
+LANE void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best)
 {
     const fq_code_type *code = &fq_code_types[t->code];
     FILL(b->scale, (const float *)t->scales, t->scale_step, first, m);
@@ -101,7 +135,7 @@ LANE void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, 
     b->lowest = code->lowest;
     b->highest = code->highest;
     b->uneven = 1;
-    b->how = divisor_how(b, m, best, columns);
+    b->how = divisor_how(b, m, best);
 }
 
 /* Each of the sets that are there, for the columns that share it; column 0 is number `phase` of the first. Vectors may
@@ -179,6 +213,7 @@ LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, vf recip, v
 {
     lane_params c;
     c.scale = scale;
+    has_offset = has_offset && how == FQ_GENERAL;
     c.minus_offset = has_offset ? vf_sub(vf_set(-0.0f), offset) : vf_set(-0.0f);
     c.plus_offset = has_offset ? offset : vf_set(-0.0f);
     c.recip = recip;
@@ -197,8 +232,7 @@ LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, vf recip, v
 LANE lane_params row_params(const lane_batch *b, size_t i, int how)
 {
     return lane_params_of(vf_set(b->scale[i]), vf_set(b->has_offset ? b->offset[i] : 0.0f), b->has_offset,
-                          vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(HIGHEST_QUOTIENT * b->scale[i]),
-                          vi_set(b->zero_point[i]),
+                          vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(b->limit), vi_set(b->zero_point[i]),
                           vi_set(b->lowest), vi_set(b->highest), how);
 }
 

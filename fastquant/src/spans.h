@@ -58,7 +58,12 @@ typedef struct fq_tile {
     uint8_t beyond;                  /* float codes: numbers beyond the finite ones do not saturate */
     uint8_t precision;               /* FQ_f16, FQ_bf16: quotients are rounded to that type; FQ_f32: nothing more */
     ptrdiff_t ahead;                 /* bytes: how far from what is read to prefetch, 0 for the kernel's own choice */
+    void *room;                      /* FQ_ROOM_BYTES for prepared parameters of wide rows, or NULL: fewer at a time */
 } fq_tile;
+
+/* Sets of parameters that there is room for; more than one would like on a stack. */
+#define FQ_ROOM_SETS 8192
+#define FQ_ROOM_BYTES ((FQ_ROOM_SETS + 64) * 20)
 
 /* in and out do not overlap, except that fake_quantize may work in place. Nothing outside the rows is read or written. */
 typedef void (*fq_span)(const fq_tile *t);

@@ -89,7 +89,7 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     size_t runs = m, length = n;
     int stream = tile_streams(t, to);
     p->per_set = SIZE_MAX;
-    p->ahead = t->ahead ? t->ahead : t->stream ? 5 * BLOCK * (ptrdiff_t)real_bytes(real) : 0;
+    p->ahead = ahead_of(t, real);
     /* Short rows of whole blocks that follow each other are one run, in which the parameters change. */
     if (m > 1 && !single && n % BLOCK == 0 && n < BATCH && t->in_step == (ptrdiff_t)from && t->out_step == (ptrdiff_t)to) {
         p->per_set = n / BLOCK;
@@ -101,21 +101,29 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
         p->set = single ? 0 : i;
         lane_run(op, in + (ptrdiff_t)i * t->in_step, out + (ptrdiff_t)i * t->out_step, length, p, real, kind, how, 0, stream);
     }
-    if (stream)
-        v_stream_end();
 }
 
-/* Columns first ... first + m - 1 of all rows. */
+/* Columns first ... first + m - 1 of all rows. Prepared parameters of wide rows fill the second cache, and memory wants
+ * to be read in long runs: so a few rows side by side, CHUNK columns of each in turn. Then parameters come from the first
+ * cache for all but the first of them. */
+#define GROUP 8
+#define CHUNK 512
+
 LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_run_params *p, int real, int kind, int how)
 {
-    const char *in = t->in + first * in_bytes(op, real, kind) / in_packs(op, kind, &p->code);
-    char *out = t->out + first * out_bytes(op, real, kind) / out_packs(op, kind, &p->code);
-    const int stream = tile_streams(t, m * out_bytes(op, real, kind) / out_packs(op, kind, &p->code));
-    p->ahead = !t->stream ? 0 : t->rows > 1 ? t->in_step : 5 * BLOCK * (ptrdiff_t)real_bytes(real);
-    for (ptrdiff_t r = 0; r < t->rows; r++)
-        lane_run(op, in + r * t->in_step, out + r * t->out_step, m, p, real, kind, how, 1, stream);
-    if (stream)
-        v_stream_end();
+    const size_t from = in_bytes(op, real, kind), each_in = in_packs(op, kind, &p->code);
+    const size_t to = out_bytes(op, real, kind), each_out = out_packs(op, kind, &p->code);
+    const int stream = tile_streams(t, m * to / each_out);
+    const size_t chunk = m > BATCH ? CHUNK : m;
+    p->ahead = ahead_of(t, real);
+    for (ptrdiff_t r = 0; r < t->rows; r += GROUP)
+        for (size_t c = 0; c < m; c += chunk)
+            for (ptrdiff_t k = r; k < r + GROUP && k < t->rows; k++) {
+                const char *in = t->in + k * t->in_step + (first + c) * from / each_in;
+                char *out = t->out + k * t->out_step + (first + c) * to / each_out;
+                p->set = c;
+                lane_run(op, in, out, m - c < chunk ? m - c : chunk, p, real, kind, how, 1, stream);
+            }
 }
 
 /* The way to divide by a known scale, where it is worth one. */
@@ -132,10 +140,10 @@ typedef struct {
     size_t set, sets, phase;   /* of parameters */
 } lane_part;
 
-LANE lane_part part_of(const fq_tile *t, size_t first, int single, int columns)
+LANE lane_part part_of(const fq_tile *t, size_t first, size_t most, int single, int columns)
 {
     const size_t all = (size_t)(columns ? t->n : t->rows), left = all - first;
-    lane_part part = {first, single || left < BATCH ? left : BATCH, first, 0, 0};
+    lane_part part = {first, single || left < most ? left : most, first, 0, 0};
     part.sets = single ? 1 : part.m;
     if (columns && t->run > 1) {
         part.set = ((size_t)t->phase + first) / (size_t)t->run;
@@ -156,13 +164,15 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
     /* Powers of two have a loop of their own where it is worth one; elsewhere their rest is 0. */
     const int plain = !columns && real == FQ_f32 && best == FQ_TWO_PRODUCTS;
     const size_t all = (size_t)(columns ? t->n : t->rows);
-    lane_batch b;
+    const size_t most = batch_sets(t, columns);
+    lane_room own;
+    lane_batch b = lane_batch_in(most > BATCH ? t->room : &own, most);
     lane_run_params p;
     p.batch = &b;
     p.code = lane_code_of(t);
     for (size_t first = 0; first < all;) {
-        const lane_part part = part_of(t, first, single, columns);
-        lane_prepare(&b, t, part.set, part.sets, columns && t->rows * t->run < 8 ? FQ_GENERAL : best, columns);
+        const lane_part part = part_of(t, first, most, single, columns);
+        lane_prepare(&b, t, part.set, part.sets, columns && t->rows * t->run < 8 ? FQ_GENERAL : best);
         if (columns && t->run > 1)
             lane_spread(&b, t, part.sets, part.phase, part.m);
         if (op == FQ_dequantize && b.has_offset == 0)
@@ -189,12 +199,14 @@ LANE void wide_batches(int op, const fq_tile *t, int kind, int columns)
 {
     const int single = tile_is_single(t, columns);
     const size_t all = (size_t)(columns ? t->n : t->rows);
-    wide_batch w;
+    const size_t most = batch_sets(t, columns);
+    lane_room own;
+    wide_batch w = wide_batch_in(most > BATCH ? t->room : &own, most);
     lane_run_params p;
     p.wide_batch = &w;
     p.code = lane_code_of(t);
     for (size_t first = 0; first < all;) {
-        const lane_part part = part_of(t, first, single, columns);
+        const lane_part part = part_of(t, first, most, single, columns);
         wide_prepare(&w, t, part.set, part.sets);
         if (columns && t->run > 1)
             wide_spread(&w, t, part.sets, part.phase, part.m);
@@ -214,6 +226,8 @@ LANE void lane_span(int op, const fq_tile *t, int real, int kind, int columns)
         wide_batches(op, t, kind, columns);
     else
         lane_batches(op, t, real, kind, columns);
+    if (t->stream)
+        v_stream_end();
 }
 
 /* ---- the target's table ---- */
