@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastquant._bench_cases import forget_inputs, settle_allocator
+from fastquant._bench_cases import forget_inputs
 from fastquant._bench_peers import loaded
+from fastquant._bench_timing import settle_allocator
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--quick", action="store_true", help="small sizes and few rounds: does it run, about how fast"
-    )
+    parser.addoption("--quick", action="store_true", help="small sizes and few rounds: does it run, about how fast")
+    parser.addoption("--all", action="store_true", help="every kernel and code type, as fastquant bench --all")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from fastquant._bench_cases import KERNELS, SIZES, Case, Contender, cases, compare, contenders, forms, inputs
+from fastquant._bench_cases import KERNELS, SIZES, Case, cases, inputs
 from fastquant._bench_peers import FASTQUANT, OWN, Peer, installed
+from fastquant._bench_timing import Contender, compare, contenders, forms
 
 QUICK_SIZES = SIZES[:2]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     sizes = QUICK_SIZES if metafunc.config.getoption("--quick") else SIZES
+    everything = metafunc.config.getoption("--all")
+    names = tuple(name for name, kernel in KERNELS.items() if kernel.usual or everything)
     parameters = [
         pytest.param(
             case,
@@ -26,7 +29,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             statement,
             id="-".join(map(str, (*_words(case), peer.name, "out" * gives_out))).rstrip("-"),
         )
-        for case in cases(tuple(KERNELS), sizes)
+        for case in cases(names, sizes, everything)
         for peer in (*OWN, *installed())
         for statement, gives_out in forms(case, peer)
     ]
@@ -49,7 +52,9 @@ def test_throughput(case: Case, peer: Peer, statement: str, benchmark: Any, peer
     if peer not in OWN and peer.name not in peers:
         pytest.skip(f"{peer.name} does not load")
     names, expected = _names(case)
-    contender = next(c for c in contenders(case, [peer], names) if c.statement == statement)
+    contender = next((c for c in contenders(case, [peer], names) if c.statement == statement), None)
+    if contender is None:
+        pytest.skip(f"this version of {peer.name} does not have it")
     compare(contender, contender.evaluate(), expected)
     benchmark.group = " ".join(map(str, _words(case)))
     benchmark.extra_info.update(about(case, contender))
@@ -68,6 +73,10 @@ def about(case: Case, contender: Contender) -> dict[str, Any]:
         "code": case.code or None,
         "elements": case.size,
         "shape": case.shape,
+        "axis": case.kernel.axis,
+        "block_size": case.kernel.block,
+        "real": case.kernel.real,
+        "layout": case.kernel.layout,
         "bytes": case.nbytes,
         "peer": contender.peer.name,
         "out": contender.gives_out,

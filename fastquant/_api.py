@@ -195,16 +195,21 @@ def pack(q: Any) -> Array:
     return packed
 
 
+def _shape(shape: Any) -> tuple[int, ...]:
+    """An integer, or several, as NumPy takes shapes."""
+    try:
+        lengths = (shape,) if hasattr(shape, "__index__") and not np.ndim(shape) else tuple(shape)
+        return tuple(operator.index(n) for n in lengths)
+    except TypeError:
+        raise TypeError(f"shape: got {shape!r}, expected an integer or a tuple of integers") from None
+
+
 def unpack(p: Any, dtype: Any, shape: Any) -> Array:
     codes = code_type(dtype)
     if codes.packs == 1:
         raise ValueError(f"dtype: got {codes.name}, expected one of 4 or 2 bits: {', '.join(PACKED_TYPES)}")
     a, _ = packed_input(p, codes.name, "p")
-    problem = f"shape: got {shape!r}, expected a tuple of integers"
-    try:
-        wanted = tuple(operator.index(n) for n in ((shape,) if isinstance(shape, int) else shape))
-    except TypeError:
-        raise TypeError(problem) from None
+    wanted = _shape(shape)
     if not wanted or min(wanted) < 0 or packed_shape(wanted, codes) != a.shape:
         raise ValueError(f"shape: got {wanted}, expected one of {codes.name} that packs into {a.shape}, the shape of p")
     codes_out = np.empty(wanted, codes.dtype)

@@ -142,7 +142,11 @@ def read_zero_point(zero_point: Any, grid: Grid, codes: CodeType, argument: str 
         if own is not None and own.is_float:
             if not codes.is_float:
                 raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}")
-            a = np.asarray(a.astype(np.float32) != 0, _INT32)  # all that may be said of it is that it is 0
+            values = a.astype(np.float32)
+            if values.any():  # as they are: as integers, 0.25 would be the 0 that it is not
+                first = _at(values, int(np.argmax(values != 0)))
+                raise ValueError(f"{argument}: got {first}, expected 0: {codes.name} has no zero point")
+            a = np.asarray(values, _INT32)
         elif not np.can_cast(a.dtype, _INT32) and own is None:
             wrong = (a < -(2**31)) | (a > 2**31 - 1)
             if wrong.any():
@@ -219,8 +223,10 @@ def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeT
     if codes.packs == 1:
         raise ValueError(f"packed: got {codes.name}, expected a type of 4 or 2 bits: {', '.join(PACKED_TYPES)}")
     a = _as_array(p, argument, "a packed array of uint8")
-    if a.dtype != np.uint8 or a.ndim == 0:
+    if a.dtype != np.uint8:
         raise TypeError(f"{argument}: got {_kind(p, a)}, expected a packed array of uint8")
+    if a.ndim == 0:
+        raise ValueError(f"{argument}: got an array of shape (), expected one whose last axis is packed")
     a = np.asarray(a)
     return (a if a.shape[-1] <= 1 or a.strides[-1] == 1 else np.ascontiguousarray(a)), codes
 

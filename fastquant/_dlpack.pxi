@@ -34,6 +34,7 @@ cdef dict dlpack_names = {
 }
 
 
+@cython.auto_pickle(False)
 cdef class Borrowed:
     """Keeps another library's memory alive for as long as an array looks at it."""
     cdef DLManagedTensor *managed

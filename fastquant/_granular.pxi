@@ -36,6 +36,14 @@ cdef bint any_far(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
     return far
 
 
+cdef bint all_zero(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t i
+    cdef int32_t some = 0
+    for i in range(n):
+        some |= zero_points[i]
+    return some == 0
+
+
 cdef bint read_parameters(parameters_t *p, object scale, object zero_point, const grid_t *g, int real, int code):
     """Scales of the arithmetic type and int32 zero points: a number, or an array of one for each set."""
     cdef bint wide = fq_real_types[real].is_double, plain
@@ -58,8 +66,10 @@ cdef bint read_parameters(parameters_t *p, object scale, object zero_point, cons
                           and cnp.PyArray_TYPE(<cnp.ndarray> zero_point) == cnp.NPY_INT32)
     if p.full_zero_points:
         p.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point)
-        plain = has_shape_of(<cnp.ndarray> zero_point, g) and not fq_code_types[code].is_float
+        plain = has_shape_of(<cnp.ndarray> zero_point, g)
         p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets)
+        if plain and fq_code_types[code].is_float:  # as qparams gives them
+            plain = all_zero(p.zero_points, g.sets)
     else:
         plain = read_zero_point(zero_point, &p.zero_point) and not (fq_code_types[code].is_float and p.zero_point != 0)
         p.zero_points = &p.zero_point
@@ -100,32 +110,36 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     cdef cnp.npy_intp[MAX_DIMS] shape  # of the codes as such, then of the result
     cdef cnp.ndarray full, a, b
     cdef int i, ndim, bits, made
+    cdef ptrdiff_t each
     if real < 0 or code < 0 or not cnp.PyArray_CheckExact(src):
         return NotImplemented
     a = <cnp.ndarray> src
     ndim = cnp.PyArray_NDIM(a)
     bits = fq_code_types[code].bits if packed else 0
-    if packed and (fq_code_types[code].bits not in (4, 2) or ndim == 0 or op == FQ_dequantize):
+    each = 8 // bits if packed else 1
+    if packed and (bits not in (4, 2) or ndim == 0 or op == FQ_dequantize and not (is_plain(a) and code_of_array(a) == FQ_u8)):
         return NotImplemented
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(a, i)
+    if packed and op == FQ_dequantize:  # every code of the last byte; if out says that there are fewer, _api.py sees to it
+        shape[ndim - 1] *= each
     if not read_grid(&g, ndim, shape, axis, block_size) or not read_parameters(&p, scale, zero_point, &g, real, code):
         return NotImplemented
     made = array_type_of_real[real]
     if op == FQ_quantize:
         made = array_type_of_code[<int> FQ_u8 if packed else code]
-    if packed:
-        shape[ndim - 1] = (shape[ndim - 1] * bits + 7) // 8
+    if packed and op == FQ_quantize:
+        shape[ndim - 1] = (shape[ndim - 1] + each - 1) // each
     result = output_for(out, a, ndim, shape, made)
     if result is None or out is not None and not (apart(<cnp.ndarray> out, scale) and apart(<cnp.ndarray> out, zero_point)):
         return NotImplemented
     b = <cnp.ndarray> result
-    full = a
+    full = b if op == FQ_dequantize else a
     if cnp.PyArray_SIZE(full) > 0:
         begin_walk(&w)
-        set_side(&w.src, a, 0)
-        set_side(&w.dst, b, bits)
-        set_parameters_of(open_stage(&w, op, real, code, 8 // bits if packed else 1), &p)
+        set_side(&w.src, a, bits if op == FQ_dequantize else 0)
+        set_side(&w.dst, b, bits if op == FQ_quantize else 0)
+        set_parameters_of(open_stage(&w, op, real, code, each), &p)
         close_stage(&w, op)
         w.stage[0].tile.stream = streams(a, b)
         cover(&w, full, a, b, &g)

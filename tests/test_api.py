@@ -278,6 +278,13 @@ def test_bits_that_a_type_does_not_use_are_ignored(target, name):
     assert_same(fq.requantize(every_byte.view(dtype), 0.5, 0, 0.1, 0), fq.requantize(clean, 0.5, 0, 0.1, 0))
 
 
+def test_shapes_that_unpack_takes(target):
+    q = np.arange(-6, 6).astype(ml_dtypes.int4)
+    p = fq.pack(q)
+    for shape in (12, np.int64(12), np.array(12), (12,), [np.uint8(12)], np.array([12])):
+        assert_same(fq.unpack(p, "int4", shape), q)
+
+
 def test_which_code_type_when_none_is_given(target):
     def chosen(**arguments: object) -> str:
         return str(fq.quantize(X, 0.1, **arguments).dtype)

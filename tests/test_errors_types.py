@@ -15,6 +15,7 @@ SHAPE = (4, 3)
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(SHAPE)
 Q = np.ones(SHAPE, np.int8)
 Q4 = np.ones(SHAPE, ml_dtypes.int4)
+E4M3 = ml_dtypes.float8_e4m3fn
 Q8 = np.ones(SHAPE, ml_dtypes.float8_e5m2)
 P = np.ones((4, 2), np.uint8)
 PACKED = [name for name, bits in BITS.items() if bits in (2, 4)]
@@ -91,7 +92,15 @@ REFUSED: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], list[
     (fq.pack, ([1, 2],), {}, TypeError, ["q: got a list of"]),
     (fq.pack, (None,), {}, TypeError, ["q: got None"]),
     (fq.pack, (Q4[0, 0],), {}, ValueError, ["q: got an array of shape ()"]),
+    # Packed bytes have an axis, and a fraction of a zero point is no zero.
+    (fq.dequantize, (np.uint8(3), 0.1), {"packed": "int4"}, ValueError, ["q: got an array of shape ()"]),
+    (fq.quantize, (X, 0.1, E4M3(0.25)), {}, ValueError, ["zero_point: got 0.25,", "expected 0", "float8_e4m3fn"]),
+    (fq.quantize, (X, 0.1, np.array([0, 0.25, 0, 0], E4M3)), {"axis": 0}, ValueError, ["got 0.25 at index 1"]),
+    (fq.quantize, (X, 0.1, np.array([0, 0, np.nan, 0], E4M3)), {"axis": 0}, ValueError, ["got nan at index 2"]),
     # unpack
+    (fq.unpack, (np.uint8(3), "int4", (2,)), {}, ValueError, ["p: got an array of shape ()"]),
+    (fq.unpack, (P, "int4", np.int64(12)), {}, ValueError, ["shape: got (12,)"]),
+    (fq.unpack, (P, "int4", 12.0), {}, TypeError, ["shape: got 12.0", "integers"]),
     (fq.unpack, (Q, "int4", SHAPE), {}, TypeError, ["p: got an array of int8", "uint8"]),
     (fq.unpack, ([1, 1], "int4", (4,)), {}, TypeError, ["p: got a list of", "uint8"]),
     (fq.unpack, (P, "int8", SHAPE), {}, ValueError, ["dtype: got int8", *PACKED]),

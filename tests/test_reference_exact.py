@@ -25,8 +25,10 @@ from exact import (
     exactly,
     float_value,
     hard_inputs,
+    to_real,
 )
-from values import FLT_MAX, INT32_MAX, INT32_MIN, assert_same, every_half, neighbours, real_dtype
+from values import FLT_MAX, INT32_MAX, INT32_MIN, USUAL_ZERO_POINTS, assert_same, every_half, neighbours, real_dtype
+from values import SCALES as MANY_SCALES
 
 from fastquant import _reference
 
@@ -56,6 +58,19 @@ def test_quantize_with_an_offset_is_exact(real, dtype):
         got = _reference.quantize(x, scale, dtype=dtype, offset=offset)
         exact = [exact_code(v, scale, 0, dtype, real, offset=offset) for v in x.tolist()]
         assert as_numbers(got, dtype) == exact, f"scale {scale.hex()}, offset {offset.hex()}"
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "float8_e5m2"])
+@pytest.mark.parametrize("real", ["float32", "float64"])
+def test_scales_of_every_size_are_exact(real, dtype):
+    rng = np.random.default_rng(5)
+    random = np.ldexp(rng.uniform(1, 2, 60).astype(real), rng.integers(-149, 126, 60)).astype(real).tolist()
+    for i, scale in enumerate([*MANY_SCALES, *random]):
+        zero_point = 0 if dtype in FLOATS else USUAL_ZERO_POINTS[i % len(USUAL_ZERO_POINTS)]
+        x = hard_inputs(real, dtype, scale, zero_point, rng)
+        got = _reference.quantize(x, np.dtype(real).type(scale), zero_point, dtype=dtype)
+        exact = [exact_code(v, scale, zero_point, dtype, real) for v in x.tolist()]
+        assert as_numbers(got, dtype) == exact, f"scale {scale.hex()}, zero point {zero_point}"
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint16", "int4", "float8_e4m3fn", "float8_e5m2fnuz", "float4_e2m1fn"])
@@ -139,3 +154,16 @@ def test_signs_of_zero():
     assert_same(_reference.dequantize(minus, 3.0), np.float32([-0.0]))
     assert_same(_reference.dequantize(minus, 3.0, offset=0.0), np.float32([0.0]))
     assert_same(_reference.dequantize(minus, 3.0, offset=-0.0), np.float32([-0.0]))
+
+
+def test_the_oracle_rounds_as_floats_do():
+    # Python's own division and int-to-float conversion are correctly rounded.
+    rng = np.random.default_rng(6)
+    for a, b in rng.integers(1, 2**62, (200, 2)).tolist():
+        assert to_real(Fraction(a, b), "float64") == Fraction(a / b)
+    assert to_real(Fraction(2**24 + 1), "float32") == 2**24
+    assert to_real(Fraction(2**24 + 3), "float32") == 2**24 + 4
+    assert to_real(Fraction(1, 2**150), "float32") == 0  # halfway to the smallest subnormal: to even
+    assert to_real(Fraction(3, 2**150), "float32") == Fraction(1, 2**148)
+    assert to_real(Fraction(2**128 - 2**103), "float32") == math.inf
+    assert to_real(Fraction(2**128 - 2**103 - 1), "float32") == Fraction(2**128 - 2**104)
