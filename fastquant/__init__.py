@@ -1,5 +1,6 @@
 """Exact, fast conversion between real arrays and the small number types of machine learning."""
 
+from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from importlib.util import find_spec as _find_spec
 
@@ -24,6 +25,14 @@ from fastquant._kernels import (
 from fastquant._results import QParams, Quantized, Range
 
 __version__ = _version("fastquant-kernels")
+
+
+def __getattr__(name: str) -> object:
+    """fastquant.onnx, when it is first asked for."""
+    if name == "onnx":
+        return _import_module("fastquant.onnx")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "QParams",

@@ -22,18 +22,23 @@ _CODES = "an array of " + ", ".join(CODE_TYPES) + " or int32"
 _INT32 = np.dtype(np.int32)
 
 
-def _as_array(value: Any, argument: str, expected: str) -> Array:
-    if type(value) is np.ndarray:
-        return value
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
+def as_it_lies(value: Any) -> Array:
+    """value as an array, without a copy where there can be one."""
     if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
         try:
             return _kernels.from_dlpack(value.__dlpack__())
         except (TypeError, ValueError, RuntimeError, BufferError):
             pass  # NumPy's own way may still lead to an array, or to a better message
+    return np.asarray(value)
+
+
+def _as_array(value: Any, argument: str, expected: str) -> Array:
+    if type(value) is np.ndarray:
+        return value
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
     try:
-        return np.asarray(value)
+        return as_it_lies(value)
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
 
@@ -61,7 +66,7 @@ def real_input(x: Any, argument: str = "x") -> Array:
     if arithmetic_dtype(a.dtype) is not None:
         return np.asarray(a)
     # An array of integers is more likely to be codes than reals; Python numbers are numbers.
-    if not hasattr(x, "dtype") and (a.dtype.kind in "iu" or a.size == 0):
+    if not hasattr(x, "dtype") and not hasattr(x, "__dlpack__") and (a.dtype.kind in "iu" or a.size == 0):
         return a.astype(np.float64)
     raise TypeError(f"{argument}: got {_kind(x, a)}, expected {_REALS}")
 
@@ -86,7 +91,7 @@ def _at(a: Array, i: int) -> str:
     if not a.ndim:
         return str(a)
     where = np.unravel_index(i, a.shape)
-    return f"{a.flat[i]} at index {where[0] if a.ndim == 1 else tuple(map(int, where))}"
+    return f"{a.reshape(-1)[i]} at index {where[0] if a.ndim == 1 else tuple(map(int, where))}"
 
 
 def _as_float(value: int) -> float:
@@ -120,7 +125,7 @@ def read_scale(scale: Any, real: np.dtype[Any], grid: Grid, argument: str = "sca
     rounded = _contiguous(a, real)
     wrong = _kernels.first_not_scale(rounded)
     if wrong >= 0:
-        value = float(a.flat[wrong])
+        value = float(a.reshape(-1)[wrong])
         how = f", as {real.name}" if 0 < value < math.inf else ""
         raise ValueError(f"{argument}: got {_at(a, wrong)}, expected finite numbers > 0{how}")
     return rounded

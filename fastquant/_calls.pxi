@@ -200,7 +200,7 @@ def minmax(x, *, axis=None, block_size=None):
 
     Parameters
     ----------
-    x : array of float32, float64, float16 or bfloat16, of any shape and layout but an empty one; an object with DLPack;
+    x : array of float32, float64, float16 or bfloat16, of any shape and layout; an object with DLPack;
         or numbers, which are float64
     axis : None for the range of all of x, or the axis, or tuple of axes, of which each index has a range of its own
         (not, as in np.min, the axis that is reduced away)
@@ -213,7 +213,7 @@ def minmax(x, *, axis=None, block_size=None):
 
     Raises
     ------
-    ValueError if x is empty or holds NaN or infinity, TypeError if it does not hold reals.
+    ValueError if a range is empty or x holds NaN or infinity, TypeError if it does not hold reals.
     """
     cdef float lo, hi
     if axis is None and block_size is None and is_single_precision(x) and find_extent(<cnp.ndarray> x, &lo, &hi):
@@ -286,7 +286,7 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
 
     Parameters
     ----------
-    x, axis, block_size, packed, out : as for quantize; x neither empty nor holding NaN or infinity
+    x, axis, block_size, packed, out : as for quantize; no scale without elements of x, no NaN or infinity
     dtype : the code type, as for quantize
     symmetric, narrow_range : as for qparams, whose include_zero is on
 

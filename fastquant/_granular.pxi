@@ -44,15 +44,30 @@ cdef bint all_zero(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
     return some == 0
 
 
+cdef inline bint is_for(object parameter, const grid_t *g):
+    """Not an array of another shape: (1,) is that of a single parameter only where there are no others."""
+    return (not cnp.PyArray_CheckExact(parameter) or g.rank == 0 or cnp.PyArray_NDIM(<cnp.ndarray> parameter) == 0
+            or has_shape_of(<cnp.ndarray> parameter, g))
+
+
+cdef inline bint is_full(object parameter, const grid_t *g, int kind):
+    """One for each set, of that type and ready to be read where it is."""
+    return (g.rank > 0 and is_plain(parameter) and cnp.PyArray_NDIM(<cnp.ndarray> parameter) > 0
+            and cnp.PyArray_TYPE(<cnp.ndarray> parameter) == kind)
+
+
 cdef bint read_parameters(parameters_t *p, object scale, object zero_point, const grid_t *g, int real, int code):
     """Scales of the arithmetic type and int32 zero points: a number, or an array of one for each set."""
     cdef bint wide = fq_real_types[real].is_double, plain
     cdef int kind = cnp.NPY_FLOAT64 if wide else cnp.NPY_FLOAT32
-    cdef fq_fpenv env = fq_fpenv_enter()
-    p.full_scales = g.rank > 0 and is_plain(scale) and cnp.PyArray_TYPE(<cnp.ndarray> scale) == kind
+    cdef fq_fpenv env
+    if not (is_for(scale, g) and is_for(zero_point, g)):
+        return False
+    env = fq_fpenv_enter()
+    p.full_scales = is_full(scale, g, kind)
     if p.full_scales:
         p.scales = cnp.PyArray_DATA(<cnp.ndarray> scale)
-        plain = has_shape_of(<cnp.ndarray> scale, g) and are_scales(p.scales, g.sets, wide)
+        plain = are_scales(p.scales, g.sets, wide)
     else:
         plain = read_number(scale, &p.scale)
         if plain:
@@ -62,14 +77,11 @@ cdef bint read_parameters(parameters_t *p, object scale, object zero_point, cons
     fq_fpenv_leave(env)
     if not plain:
         return False
-    p.full_zero_points = (g.rank > 0 and is_plain(zero_point)
-                          and cnp.PyArray_TYPE(<cnp.ndarray> zero_point) == cnp.NPY_INT32)
+    p.full_zero_points = is_full(zero_point, g, cnp.NPY_INT32)
     if p.full_zero_points:
         p.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point)
-        plain = has_shape_of(<cnp.ndarray> zero_point, g)
+        plain = not fq_code_types[code].is_float or all_zero(p.zero_points, g.sets)  # as qparams gives them
         p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets)
-        if plain and fq_code_types[code].is_float:  # as qparams gives them
-            plain = all_zero(p.zero_points, g.sets)
     else:
         plain = read_zero_point(zero_point, &p.zero_point) and not (fq_code_types[code].is_float and p.zero_point != 0)
         p.zero_points = &p.zero_point

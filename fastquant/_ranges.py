@@ -47,7 +47,7 @@ def params_of(
     scale, zero_point, failed = _kernels.qparams_of(lo, hi, lowest, highest, symmetric, include_zero)
     if failed is not None:
         i, what = failed
-        got = f"{argument}: got {lo.flat[i]} to {hi.flat[i]}, expected a range"
+        got = f"{argument}: got {lo.reshape(-1)[i]} to {hi.reshape(-1)[i]}, expected a range"
         if what == "scale":
             raise ValueError(f"{got} whose scale float32 can hold")
         raise ValueError(f"{got} nearer to 0: its zero point does not fit int32; use offset=lo instead")
@@ -65,6 +65,6 @@ def qparams(lo: Any, hi: Any, dtype: Any, symmetric: bool, narrow_range: bool, i
             raise ValueError(f"{argument}: got {bound[~np.isfinite(bound)].flat[0]}, expected finite numbers")
     if (a > b).any():
         i = int(np.argmax(a > b))
-        raise ValueError(f"lo: got {a.flat[i]}, greater than hi, {b.flat[i]}; expected lo <= hi")
+        raise ValueError(f"lo: got {a.reshape(-1)[i]}, greater than hi, {b.reshape(-1)[i]}; expected lo <= hi")
     scale, zero_point = params_of(a, b, codes, symmetric, narrow_range, include_zero, "lo, hi")
     return QParams(scale[()], zero_point[()])

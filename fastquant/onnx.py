@@ -51,6 +51,7 @@ import numpy as np
 
 import fastquant as fq
 from fastquant import _api
+from fastquant._arguments import as_it_lies
 
 __all__ = ["DynamicQuantized", "dequantize_linear", "dynamic_quantize_linear", "quantize_linear"]
 
@@ -230,8 +231,7 @@ def _tensor(value: Any, argument: str, types: tuple[str, ...]) -> Array:
         raise TypeError(f"{argument}: got a masked array, expected a plain one; its mask would be lost")
     else:
         try:
-            dlpack = hasattr(value, "__dlpack__") and not hasattr(value, "__array__")
-            a = np.from_dlpack(value) if dlpack else np.asarray(value)
+            a = as_it_lies(value)
         except (TypeError, ValueError, RuntimeError, BufferError) as error:
             raise TypeError(f"{argument}: got {type(value).__name__}, expected an array of {_list(types)}") from error
     if not a.dtype.isnative:

@@ -122,8 +122,10 @@ def calls_of_runs() -> int:
 class Rows:
     """Rows of a tile at either end of guarded memory, one element apart, and what lies between them."""
 
+    pages = 16
+
     def __init__(self) -> None:
-        self.memory = Guarded(16 * PAGE)
+        self.memory = Guarded(self.pages * PAGE)
 
     def arrays(self, values: np.ndarray) -> Iterator[np.ndarray]:
         rows, n = values.shape
@@ -182,10 +184,84 @@ def calls_of_tiles(target: str, stream: bool) -> int:
     return calls
 
 
+class Together(Rows):
+    """Rows that follow each other, with room for 1030 of a block of float64."""
+
+    pages = 80
+
+    def arrays(self, values: np.ndarray) -> Iterator[np.ndarray]:
+        for a in self.memory.arrays(values.dtype, values.size):
+            tile = a.reshape(values.shape)
+            tile[...] = values
+            yield tile
+
+
+def calls_of_shared_parameters(target: str, stream: bool) -> int:
+    """Parameters that are shared by columns, that change from row to row of one run, and that are prefetched around."""
+    calls = 0
+    sources, outs, together, apart = Rows(), Rows(), Together(), Together()
+    around = [Guarded(4 * PAGE) for _ in range(3)]
+
+    def given(n: int, real: str, code: str) -> list[np.ndarray]:
+        s = arithmetic(0.05 + np.arange(n) % 29 * 0.01, real)
+        z = np.arange(n, dtype=np.int32) % (1 if code in FLOAT_TYPES else 7)
+        parameters = (s, z, s) if code in FLOAT_TYPES else (s, z)
+        return [at.at_the_end(p, p.dtype) for at, p in zip(around, parameters, strict=False)]
+
+    for kernel, real, code in ELEMENTWISE:
+        for run_, phase, n in ((2, 1, 1), (2, 1, 67), (3, 0, 129), (40, 39, 257), (2, 0, 2051), (1100, 1099, 1101)):
+            source = pool(kernel, real, code, 0.1, 0, 3 * n).reshape(3, n)
+            sets = given((phase + n - 1) // run_ + 1, real, code)
+            each = [p[(phase + np.arange(n)) // run_] for p in sets]
+            offset = each[2] if len(each) > 2 else None
+            expected = reference(kernel, source, *each[:2], code, real, axis=1, offset=offset)
+            for x in sources.arrays(source):
+                for out in outs.arrays(np.zeros_like(expected)):
+                    span = (kernel + "_columns", real, code)
+                    convert(target, span, x, out, *sets, stream=stream, run=run_, phase=phase)
+                    check(out, expected)
+                    calls += 1
+        for rows, n, ahead in ((3, 32, 0), (2, 96, PAGE // 2), (1030, 32, 2 * PAGE), (7, 64, -PAGE)):
+            source = pool(kernel, real, code, 0.1, 0, rows * n).reshape(rows, n)
+            sets = given(rows, real, code)
+            offset = sets[2] if len(sets) > 2 else None
+            expected = reference(kernel, source, *sets[:2], code, real, axis=0, offset=offset)
+            for x in together.arrays(source):
+                for out in apart.arrays(np.zeros_like(expected)):
+                    convert(target, (kernel, real, code), x, out, *sets, stream=stream, ahead=ahead)
+                    check(out, expected)
+                    calls += 1
+    return calls
+
+
+def calls_of_packed_tiles(target: str, stream: bool) -> int:
+    """Conversion from and to packed codes, where rows begin and end."""
+    calls = 0
+    sources, outs = Rows(), Rows()
+    around = [Guarded(4 * PAGE) for _ in range(2)]
+    for kernel, code, real in itertools.product(("quantize", "dequantize"), PACKED_TYPES, REAL_TYPES):
+        for columns, n in itertools.product((False, True), (*range(1, 68), 127, 128, 129, 255, 1023, 1025)):
+            source = pool(kernel, real, code, 0.1, 0, 3 * n).reshape(3, n)
+            s = arithmetic(np.linspace(0.05, 0.2, n if columns else 3), real)
+            z = np.arange(s.size, dtype=np.int32) % (1 if code in FLOAT_TYPES else 3)
+            given = [at.at_the_end(p, p.dtype) for at, p in zip(around, (s, z), strict=True)]
+            expected = reference(kernel, source, s, z, code, real, axis=int(columns))
+            if kernel == "quantize":
+                expected = _reference.pack(expected)
+            for x in sources.arrays(source if kernel == "quantize" else _reference.pack(source)):
+                for out in outs.arrays(np.zeros_like(expected)):
+                    span = (kernel + "_columns" * columns, real, code)
+                    convert(target, span, x, out, *given, stream=stream, packs=8 // BITS[code])
+                    check(out, expected)
+                    calls += 1
+    return calls
+
+
 def main(target: str, streaming: bool) -> int:
     _kernels.set_stream_from(0 if streaming else 1 << 62)
     with fq.cpu.use(target):
-        return calls_of_runs() + calls_of_tiles(target, streaming)
+        tiles = (calls_of_tiles, calls_of_shared_parameters, calls_of_packed_tiles)
+        return calls_of_runs() + sum(calls(target, streaming) for calls in tiles)
 
 
 def prove_guards_work() -> None:

@@ -68,14 +68,18 @@ def _tile(x: np.ndarray, out: np.ndarray, n: int, real: str, code: str, stream: 
 
 def convert(
     target: str, row: tuple[str, str, str], x: np.ndarray, out: np.ndarray, scales: np.ndarray, zero_points: np.ndarray,
-    offsets: np.ndarray | None = None, *, stream: bool = False, beyond: bool = False,
+    offsets: np.ndarray | None = None, *, stream: bool = False, beyond: bool = False, run: int = 1, phase: int = 0,
+    packs: int = 1, ahead: int = 0,
 ) -> None:  # fmt: skip
     """A tile through the span of that row. Parameters: arrays of the arithmetic type, and of int32; of one element, or
-    of one for each row (each column, if the kernel is one of columns)."""
-    _, real, code = row
+    of one for each row; if the kernel is one of columns, for each `run` columns, of which `phase` are before the tile.
+    """
+    kernel, real, code = row
     assert zero_points.dtype == np.int32
     assert all(a is None or a.dtype == ARITHMETIC[real] for a in (scales, offsets))
-    t = _tile(x, out, x.shape[1], real, code, stream)
+    n = out.shape[1] if kernel.startswith("dequantize") else x.shape[1]
+    t = _tile(x, out, n, real, code, stream, packs)
+    t.run, t.phase, t.ahead = run, phase, ahead
     t.scales, t.zero_points = scales.ctypes.data, zero_points.ctypes.data
     t.scale_step, t.zero_point_step = _step(scales), _step(zero_points)
     if offsets is not None:

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from values import FLOAT_TYPES
 
 import fastquant
 from fastquant import _kernels, cpu
@@ -46,9 +47,16 @@ def library(tmp_path_factory):
     some = [ctypes.c_long] * 3
     found.count_differences.argtypes = [*span, *some, ctypes.c_int]
     found.count_hard_differences.argtypes = [*span, *some, ctypes.c_int, ctypes.POINTER(ctypes.c_longlong)]
+    found.count_float_differences.argtypes = found.count_differences.argtypes
     found.two_products_fail.argtypes = some
-    for function in (found.count_differences, found.count_hard_differences, found.two_products_fail):
-        function.restype = ctypes.c_longlong
+    numbers = ctypes.POINTER(ctypes.c_int32)
+    found.hard_float_significands.argtypes = [numbers, ctypes.c_int, ctypes.POINTER(ctypes.c_int)]
+    found.one_product_fails.argtypes = [numbers, ctypes.c_int]
+    found.count_hard_float_differences.argtypes = [*span, numbers, ctypes.c_int, ctypes.c_int]
+    for name in ("count_differences", "count_hard_differences", "two_products_fail"):
+        getattr(found, name).restype = ctypes.c_longlong
+    for name in ("count_float_differences", "count_hard_float_differences"):
+        getattr(found, name).restype = ctypes.c_longlong
     return found
 
 
@@ -105,3 +113,40 @@ def test_ties_at_other_exponents(library, target, exponent):
     """2**-100 and 2**100 are where the lane bodies begin to divide; 511.5 * 2**119 is infinite."""
     assert around_ties(library, target, "uint8", 9973, exponent) == 0
     assert around_ties(library, target, "uint16", 400_009, min(exponent, 110)) == 0  # without NaN beyond infinity
+
+
+# ---- float codes: ties of levels below 16, times a power of two in each binade ----
+
+
+@pytest.fixture(scope="module")
+def hard_significands(library):
+    """All that have hard inputs at such ties, 182 of them to a binade: as arguments for the library."""
+    found, inputs = (ctypes.c_int32 * 1000)(), ctypes.c_int()
+    n = library.hard_float_significands(found, len(found), inputs)
+    assert (n, inputs.value) == (86, 182)
+    return found, n
+
+
+@pytest.mark.parametrize("exponent", [0, *EXPONENTS])
+@pytest.mark.parametrize("code", FLOAT_TYPES)
+@pytest.mark.parametrize("target", cpu.available())
+def test_hard_inputs_of_float_codes(library, hard_significands, target, code, exponent):
+    assert library.count_hard_float_differences(*span_of(target, code), *hard_significands, exponent) == 0
+
+
+def test_hard_inputs_of_float_codes_are_hard(library, hard_significands):
+    assert library.one_product_fails(*hard_significands) == 37
+
+
+@pytest.mark.parametrize("code", FLOAT_TYPES)
+@pytest.mark.parametrize("target", cpu.available())
+def test_every_tie_of_float_codes(library, target, code):
+    span, step = span_of(target, code), 61 if FULL else 10_007
+    assert library.count_float_differences(*span, 0, SIGNIFICANDS, step, 0) == 0
+
+
+@pytest.mark.parametrize("exponent", EXPONENTS)
+@pytest.mark.parametrize("code", FLOAT_TYPES)
+@pytest.mark.parametrize("target", cpu.available())
+def test_ties_of_float_codes_at_other_exponents(library, target, code, exponent):
+    assert library.count_float_differences(*span_of(target, code), 0, SIGNIFICANDS, 40_009, exponent) == 0

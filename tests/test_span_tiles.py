@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from buffers import Canaries, aligned, in_aligned_memory
+from buffers import Canaries, in_aligned_memory
 from calls import out_dtype, reference
-from spans import ARITHMETIC, arithmetic, convert, dtype_in, extents, packed_length, repack
+from spans import ARITHMETIC, arithmetic, convert, extents, packed_length, repack
+from tiles import Sets, inputs, sets_of, strided_rows
 from values import ELEMENTWISE, FLOAT_TYPES, PACKED_TYPES, REAL_TYPES, pool, real_dtype
 
 from fastquant import _reference
 
 LONGEST = 4 * 32 + 2
-SCALES = np.float32([0.1, 2.0**-7, 1.7, 2.0**-110, 0.03, 3.0, 2.0**104])  # one so small, one so large that lanes divide
 
 
 class Variant(NamedTuple):
@@ -47,49 +47,14 @@ VARIANTS = {
 }
 
 
-class Sets(NamedTuple):
-    scales: np.ndarray
-    zero_points: np.ndarray
-    offsets: np.ndarray | None
-
-
-def sets_of(variant: Variant, n: int, real: str, code: str) -> Sets:
-    """n different sets, so that one taken from a neighbour shows."""
-    scales = np.resize(SCALES[:3] if variant.plain else SCALES, n) * np.float32(1 + np.arange(n) / 256)
-    zero_points = np.resize([3, 0, -5, 7, 100_000 if variant.far else 2], n).astype(np.int32)
-    if code in FLOAT_TYPES or variant.offset:
-        zero_points[:] = 0
-    offsets = arithmetic((np.arange(n) % 7 - 2.7) * scales, real) if variant.offset else None
-    return Sets(arithmetic(scales, real), zero_points, offsets)
-
-
-def strided_rows(rows: int, length: int, dtype: np.dtype[Any]) -> np.ndarray:
-    """Rows an odd number of elements apart, so that they begin at every alignment that the type can have."""
-    apart = length | 1
-    return aligned(rows * apart * dtype.itemsize).view(dtype).reshape(rows, apart)
-
-
-def inputs(row: tuple[str, str, str], shape: tuple[int, int], sets: Sets, columns: bool) -> np.ndarray:
-    """Rows of ordinary values for these sets: codes, or reals near what each set maps to codes."""
-    kernel, real, code = row
-    x = strided_rows(shape[0], shape[1] + 2, dtype_in(kernel, code, real))[:, : shape[1]]
-    if kernel == "dequantize":
-        x[...] = pool(kernel, real, code, 1.0, 0, x.size).reshape(shape)
-    else:
-        levels = pool(kernel, "float64", code, 1.0, 0, x.size).reshape(shape)
-        scales, zero_points = (p if columns else p[:, None] for p in sets[:2])
-        with np.errstate(over="ignore"):
-            x[...] = (levels - zero_points) * scales.astype(np.float64)
-    return x
-
-
 @functools.lru_cache(maxsize=4)
 def case(row: tuple[str, str, str], name: str, rows: int, length: int) -> tuple[np.ndarray, Sets, np.ndarray]:
     """A source, parameters and results."""
     kernel, real, code = row
     variant = VARIANTS[name]
-    sets = sets_of(variant, 1 if variant.single else length if variant.columns else rows, real, code)
-    x = inputs(row, (rows, length), sets, variant.columns)
+    n = 1 if variant.single else length if variant.columns else rows
+    sets = sets_of(n, real, code, plain=variant.plain, offset=variant.offset, far=variant.far)
+    x = inputs(row, (rows, length), sets, columns=variant.columns)
     axis = None if variant.single else int(variant.columns)
     return x, sets, reference(kernel, x, *sets[:2], code, real, axis=axis, offset=sets.offsets)
 
@@ -137,9 +102,9 @@ def test_more_sets_than_are_prepared_at_once(target, row, columns):
     """Lane bodies prepare 1024 sets of parameters at a time, portable ones 256."""
     kernel, real, code = row
     n = 2051
-    sets = sets_of(VARIANTS["rows"], n, real, code)
+    sets = sets_of(n, real, code)
     shape = (9, n) if columns else (n, 3)
-    x = inputs(row, shape, sets, columns)
+    x = inputs(row, shape, sets, columns=columns)
     expected = reference(kernel, x, *sets[:2], code, real, axis=int(columns))
     out = Canaries(out_dtype(kernel, code, real), (shape[0], shape[1] + 2))
     window = (slice(None), slice(1, shape[1] + 1))

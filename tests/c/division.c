@@ -17,17 +17,39 @@
  *
  * For the corrected quotient E <= 2^-22 (the first product is within 2 units, the relative error of its correction within
  * 2 * 2^-24); for two products E <= 2^-23. So the integer r = X * 2^(j+1) - M * S is at most 8 in magnitude, and M is -r times
- * the inverse of S modulo a power of two: no search. */
+ * the inverse of S modulo a power of two: no search.
+ *
+ * Float codes: their ties are those of integers below 16, times a power of two for each binade (count_float_differences,
+ * count_hard_float_differences). There the oracle is fq_float_code, which makes no use of the scale. */
 #include <math.h>
 #include <string.h>
 
 #include "spans.h"
+
+/* The table of float types; what else is in that file is not used here. */
+const fq_code_type fq_code_types[FQ_CODE_COUNT];
+#include "floats.c"
 
 #define AROUND 5
 #define MOST_TIES 65536
 #define SMALLEST_TIES 256
 #define RESIDUAL 8
 #define MOST_HARD 4096
+
+static void quantize(fq_span span, int code, float scale, const int32_t *zero_point, const float *x, void *q, int n)
+{
+    fq_tile t;
+    memset(&t, 0, sizeof t);
+    t.in = (const char *)x;
+    t.out = q;
+    t.rows = t.run = t.packs = 1;
+    t.n = n;
+    t.scales = &scale;
+    t.zero_points = zero_point;
+    t.real = t.precision = FQ_f32;
+    t.code = (uint8_t)code;
+    span(&t);
+}
 
 /* Codes of one scale; returns how many are wrong. The arrays are the caller's. */
 static int differ(fq_span span, int code, float scale, int zero_point, const float *x, void *q, int n)
@@ -37,17 +59,7 @@ static int differ(fq_span span, int code, float scale, int zero_point, const flo
     const float high = low + (words ? 65535.0f : 255.0f);
     const int32_t z = zero_point;
     int found = 0;
-    fq_tile t;
-    memset(&t, 0, sizeof t);
-    t.in = (const char *)x;
-    t.out = q;
-    t.rows = t.run = t.packs = 1;
-    t.n = n;
-    t.scales = &scale;
-    t.zero_points = &z;
-    t.real = t.precision = FQ_f32;
-    t.code = (uint8_t)code;
-    span(&t);
+    quantize(span, code, scale, &z, x, q, n);
     /* Sums of integers below 2^24; what is larger saturates. */
 #define COUNT(type)                                                        \
     for (int i = 0; i < n; i++) {                                          \
@@ -160,6 +172,110 @@ long long two_products_fail(long first, long last, long step)
         int wrong = 0;
         for (int i = 0; i < n; i++)
             wrong |= nearbyintf(fmaf(x[i], recip, x[i] * rest)) != nearbyintf(x[i] / scale);
+        found += wrong;
+    }
+    return found;
+}
+
+/* ---- float codes ---- */
+
+#define BINADES 40
+#define FLOAT_LEVELS 16  /* a binade ends at most so many of its own steps from 0 */
+#define MOST_FLOATS (BINADES * MOST_HARD / 8)
+
+static int differ_floats(fq_span span, int code, float scale, const float *x, uint8_t *q, int n)
+{
+    const int32_t none = 0;
+    int found = 0;
+    quantize(span, code, scale, &none, x, q, n);
+    for (int i = 0; i < n; i++)
+        found += fq_float_code(x[i] / scale, &fq_float_types[code], 0) != q[i];
+    return found;
+}
+
+/* Exponents of the steps between codes: of the subnormal ones up to that beyond the largest code. */
+static void steps_of(int code, int *lowest, int *highest)
+{
+    const fq_float_type *f = &fq_float_types[code];
+    *lowest = ilogbf(f->smallest) - f->mantissa;
+    *highest = ilogbf(f->ceiling) - f->mantissa;
+}
+
+/* The significands that have hard inputs at those ties: at most `most`. `inputs` counts these, of one binade and sign. */
+int hard_float_significands(int32_t *significands, int most, int *inputs)
+{
+    float hard[MOST_HARD];
+    int n = 0;
+    *inputs = 0;
+    for (int32_t s = 0; s < 1 << 23; s++) {
+        const int m = hard_inputs((uint32_t)s + (1u << 23), 0, FLOAT_LEVELS, hard);
+        if (m > 0 && n < most)
+            significands[n++] = s;
+        *inputs += m;
+    }
+    return n;
+}
+
+/* Wrong codes at the hard inputs of so many significands, in all binades and of both signs. */
+long long count_hard_float_differences(fq_span span, int code, const int32_t *significands, int count, int exponent)
+{
+    static _Thread_local float x[MOST_FLOATS];
+    static _Thread_local uint8_t q[MOST_FLOATS];
+    long long found = 0;
+    int low, high;
+    steps_of(code, &low, &high);
+    for (int k = 0; k < count; k++) {
+        float hard[MOST_HARD];
+        const int m = hard_inputs((uint32_t)significands[k] + (1u << 23), exponent, FLOAT_LEVELS, hard);
+        int n = 0;
+        for (int e = low; e <= high; e++)
+            for (int i = 0; i < m && n + 1 < MOST_FLOATS; i++) {
+                x[n++] = ldexpf(hard[i], e);
+                x[n++] = -ldexpf(hard[i], e);
+            }
+        found += differ_floats(span, code, scale_of(significands[k], exponent), x, q, n);
+    }
+    return found;
+}
+
+/* The floats around every tie, of both signs. */
+long long count_float_differences(fq_span span, int code, long first, long last, long step, int exponent)
+{
+    static _Thread_local float x[MOST_FLOATS];
+    static _Thread_local uint8_t q[MOST_FLOATS];
+    const fq_float_type *f = &fq_float_types[code];
+    const int codes = 1 << f->mantissa;
+    long long found = 0;
+    int low, high;
+    steps_of(code, &low, &high);
+    for (long s = first; s < last; s += step) {
+        const float scale = scale_of(s, exponent);
+        int n = 0;
+        for (int e = low; e <= high; e++)
+            for (int k = e == low ? 0 : codes; k < 2 * codes; k++) {
+                const float nearest = (float)(ldexp(k + 0.5, e) * (double)scale); /* exact in double */
+                for (int d = -(AROUND / 2); d <= AROUND / 2; d++) {
+                    const float near_by = fq_float_of(fq_bits_of(nearest) + (uint32_t)d);
+                    x[n++] = near_by;
+                    x[n++] = -near_by;
+                }
+            }
+        found += differ_floats(span, code, scale, x, q, n);
+    }
+    return found;
+}
+
+/* The number of those significands for which one product, x * (1 / scale), fails at their hard inputs. */
+int one_product_fails(const int32_t *significands, int count)
+{
+    int found = 0;
+    for (int k = 0; k < count; k++) {
+        float x[MOST_HARD];
+        const float scale = scale_of(significands[k], 0), recip = 1.0f / scale;
+        const int n = hard_inputs((uint32_t)significands[k] + (1u << 23), 0, FLOAT_LEVELS, x);
+        int wrong = 0;
+        for (int i = 0; i < n; i++)
+            wrong |= nearbyintf(x[i] * recip) != nearbyintf(x[i] / scale);
         found += wrong;
     }
     return found;
