@@ -1,0 +1,92 @@
+"""Edits of sabotage.py: rows and columns that share parameters, small floats in lanes, copies, DLPack, plain calls."""
+
+from __future__ import annotations
+
+from sabotage_files import SPANS, Edit
+
+COPY, DLPACK, GRANULAR, GRID = (
+    "fastquant/src/copy.h",
+    "fastquant/_dlpack.pxi",
+    "fastquant/_granular.pxi",
+    "fastquant/_grid.pxi",
+)
+
+EDITS = [
+    # ---- parameters of many rows or columns ----
+    Edit("a limit above int32", SPANS, [("b->limit = 0x1p30f * smallest;", "b->limit = 0x1p34f * smallest;")]),
+    Edit("one limit for scales of any ratio", SPANS, [("largest / smallest <= 0x1p20f", "1")]),
+    Edit(
+        "reciprocal's rest rounded twice",
+        SPANS,
+        [("vf_div(vf_fnma(recip, scale, one), scale)", "vf_mul(vf_fnma(recip, scale, one), recip)")],
+    ),
+    Edit("short rows: the first set for all", SPANS, [("if (!columns && --c.left == 0)", "if (0)")]),
+    Edit("short rows back: the first set for all", SPANS, [("if (!columns && blocks > 0)", "if (0)")]),
+    Edit("wide rows: the first chunk's set for all", SPANS, [("p->set = c;", "p->set = 0;")]),
+    Edit(
+        "shared columns: phase forgotten",
+        SPANS,
+        [("part.phase = ((size_t)t->phase + first) % (size_t)t->run;", "part.phase = 0;")],
+    ),
+    Edit(
+        "shared columns: each its own",
+        SPANS,
+        [("part.set = ((size_t)t->phase + first) / (size_t)t->run;", "part.set = first;")],
+    ),
+    Edit("uneven zero points taken for even ones", SPANS, [("b->uneven = low != high;", "b->uneven = 0;")]),
+    Edit("streaming: packed input from within a byte", SPANS, [("(misfit == 0 || head % each == 0)", "1")]),
+    # ---- small floats ----
+    Edit(
+        "small floats: NaN for infinity passes",
+        SPANS,
+        [("vf_at_most_always(vf_set(c->last), a)", "vf_at_most(vf_set(c->last), a)")],
+    ),
+    Edit("small floats: nothing beyond the largest", SPANS, [("if (c.above > f->largest)", "if (0)")]),
+    Edit(
+        "small floats: -0 where there is none",
+        SPANS,
+        [("c.not_zero = f->zero_sign ? 256 : (int)f->sign;", "c.not_zero = 256;")],
+    ),
+    Edit(
+        "small floats: quotient keeps its sign",
+        SPANS,
+        [("b->y[k] = vf_magnitude(lane_divided(v, &l, how));", "b->y[k] = lane_divided(v, &l, how);")],
+    ),
+    # ---- copies ----
+    Edit("swapped halves copied", COPY, [("(uint16_t)(v << 8 | v >> 8)", "v")]),
+    Edit("swapped words copied", COPY, [("v << 24 | (v & 0xFF00) << 8 | (v >> 8 & 0xFF00) | v >> 24", "v")]),
+    Edit(
+        "swapped doubles: halves in place",
+        COPY,
+        [
+            (
+                "fq_swap_32((uint32_t)v) << 32 | fq_swap_32((uint32_t)(v >> 32))",
+                "fq_swap_32((uint32_t)(v >> 32)) << 32 | fq_swap_32((uint32_t)v)",
+            )
+        ],
+    ),
+    # ---- DLPack ----
+    Edit("DLPack: byte_offset forgotten", DLPACK, [("<char *> t.data + t.byte_offset", "<char *> t.data")]),
+    Edit("DLPack: any device", DLPACK, [("if t.device_type != DL_CPU:", "if False:")]),
+    Edit("DLPack: capsule read twice", DLPACK, [('PyCapsule_SetName(capsule, "used_dltensor")', "pass")]),
+    Edit("DLPack: strides in bytes", DLPACK, [("t.strides[i] * dtype.itemsize", "t.strides[i]")]),
+    # ---- plain calls ----
+    Edit(
+        "plain: any shape of parameters",
+        GRANULAR,
+        [("if not (is_for(scale, g) and is_for(zero_point, g)):", "if False:")],
+    ),
+    Edit("plain: float codes with zero points", GRANULAR, [("or all_zero(p.zero_points, g.sets)", "or True")]),
+    Edit("plain: scales not checked", GRANULAR, [("plain = are_scales(p.scales, g.sets, wide)", "plain = True")]),
+    Edit(
+        "plain: parameters overwritten",
+        GRANULAR,
+        [("not (apart(<cnp.ndarray> out, scale) and apart(<cnp.ndarray> out, zero_point))", "False")],
+    ),
+    Edit("plain: axis beyond the last", GRID, [("if not -ndim <= index < ndim:", "if not -ndim <= index <= ndim:")]),
+    Edit(
+        "plain: no block for the rest",
+        GRID,
+        [("(shape[i] + g.block - 1) // g.block if i == cut", "shape[i] // g.block if i == cut")],
+    ),
+]
