@@ -24,12 +24,19 @@ _INT32 = np.dtype(np.int32)
 
 def as_it_lies(value: Any) -> Array:
     """value as an array, without a copy where there can be one."""
-    if hasattr(value, "__dlpack__") and not isinstance(value, (np.ndarray, np.generic)):
+    if not hasattr(value, "__dlpack__") or isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value)
+    # NumPy first: it refuses what DLPack would lose, such as the sign of a torch tensor that is negated lazily.
+    problem = None
+    if hasattr(value, "__array__"):
         try:
-            return _kernels.from_dlpack(value.__dlpack__())
-        except (TypeError, ValueError, RuntimeError, BufferError):
-            pass  # NumPy's own way may still lead to an array, or to a better message
-    return np.asarray(value)
+            return np.asarray(value)
+        except TypeError as error:  # of a type that NumPy lacks
+            problem = error
+    try:
+        return _kernels.from_dlpack(value.__dlpack__())
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise problem or error from None
 
 
 def _as_array(value: Any, argument: str, expected: str) -> Array:
@@ -39,7 +46,9 @@ def _as_array(value: Any, argument: str, expected: str) -> Array:
         raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
     try:
         return as_it_lies(value)
-    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # of anybody's code: what value does to become an array
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
 
 

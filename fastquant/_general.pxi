@@ -107,19 +107,30 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
     cdef ptrdiff_t[MAX_DIMS] s
     cdef ptrdiff_t[MAX_DIMS] d
     cdef ptrdiff_t[MAX_DIMS] p
-    cdef ptrdiff_t n, first = 0, end, each = max(w.src.each, w.dst.each), total = cnp.PyArray_SIZE(full)
+    cdef ptrdiff_t n, first = 0, end, each = max(w.src.each, w.dst.each), total = 1
     cdef ptrdiff_t block = g.block
-    cdef int ndim = cnp.PyArray_NDIM(full), block_axis = g.cut, axis, fixed, done = WALKED, part
+    cdef int ndim = g.ndim, block_axis = g.cut, axis, fixed, done = WALKED, part
     cdef bint joined, keep
     cdef void *room
-    cdef char *src_data = w.src.data
-    cdef char *dst_data = w.dst.data
+    cdef char *src_data = cnp.PyArray_BYTES(<cnp.ndarray> src)
+    cdef char *dst_data = src_data if dst is None else cnp.PyArray_BYTES(<cnp.ndarray> dst)
+    # Whoever ran since the arrays were looked at, another thread too, may have changed them. From here on nothing but g and
+    # what is read now counts.
+    if cnp.PyArray_NDIM(full) != ndim or cnp.PyArray_ITEMSIZE(<cnp.ndarray> src) != w.src.size:
+        raise changed()
+    if dst is not None:
+        check_arrays(full, <cnp.ndarray> (dst if full is src else src), 8 // each if each > 1 else 0)
+        if cnp.PyArray_ITEMSIZE(<cnp.ndarray> dst) != w.dst.size:
+            raise changed()
     for axis in range(ndim):
+        if cnp.PyArray_DIM(full, axis) != g.shape[axis]:
+            raise changed()
+        total *= g.shape[axis]
         s[axis], d[axis], p[axis] = side_step(&w.src, src, axis, ndim), 0, g.stride[axis]
         d[axis] = s[axis] if dst is None else side_step(&w.dst, dst, axis, ndim)
     if total == 0:
         return WALKED
-    if block > 0 and block >= cnp.PyArray_DIM(full, block_axis):
+    if block > 0 and block >= g.shape[block_axis]:
         block, p[block_axis] = 0, 0
     # Blocks that are short, or end within a byte, are better one dimension with parameters for each element.
     joined = (block > 0 and block_axis == ndim - 1 and (better_joined(block) or block % each != 0)
@@ -134,7 +145,7 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
         fixed = 1 if each > 1 else 0
         end = 0
         for axis in range(ndim):
-            n = cnp.PyArray_DIM(full, axis)
+            n = g.shape[axis]
             keep = each > 1 and axis == ndim - 1
             if block == 0 or axis != block_axis:
                 add_dim(w, n, s[axis], d[axis], p[axis], keep)
@@ -153,7 +164,7 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
                     w.dst.data += end * d[axis] // w.dst.each
                 first = end // block * p[axis]
         fixed = min(fixed, w.ndim)
-        if part == 1 and (block == 0 or joined or end == cnp.PyArray_DIM(full, block_axis)):
+        if part == 1 and (block == 0 or joined or end == g.shape[block_axis]):
             break
         if total < RELEASE_GIL_FROM:
             done = walk(w, fixed, first)

@@ -134,6 +134,8 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(a, i)
     if packed and op == FQ_dequantize:  # every code of the last byte; if out says that there are fewer, _api.py sees to it
+        if shape[ndim - 1] > (1 << 60):
+            return NotImplemented
         shape[ndim - 1] *= each
     if not read_grid(&g, ndim, shape, axis, block_size) or not read_parameters(&p, scale, zero_point, &g, real, code):
         return NotImplemented

@@ -1,6 +1,8 @@
 # Where parameters change, as the walk needs it. Included by _kernels.pyx.
 
 cdef struct grid_t:
+    ptrdiff_t[MAX_DIMS] shape    # of the data, as it was when the grid was made
+    int ndim
     ptrdiff_t[MAX_DIMS] length   # the shape of an array of parameters
     ptrdiff_t[MAX_DIMS] stride   # for each axis of the data: elements of such an array (contiguous) that an index of it is
     ptrdiff_t block              # with block > 0, so many indices of axis `cut` are one
@@ -14,10 +16,11 @@ cdef int set_grid(grid_t *g, cnp.ndarray full, tuple strides, int cut, ptrdiff_t
     cdef ptrdiff_t n
     if len(strides) != cnp.PyArray_NDIM(full):
         raise changed()
-    g.cut, g.block, g.rank, g.sets = cut, block, 0, 1
-    for axis in range(cnp.PyArray_NDIM(full)):
+    g.cut, g.block, g.rank, g.sets, g.ndim = cut, block, 0, 1, cnp.PyArray_NDIM(full)
+    for axis in range(g.ndim):
         g.stride[axis] = strides[axis]
         n = cnp.PyArray_DIM(full, axis)
+        g.shape[axis] = n
         if block > 0 and axis == cut:
             n = (n + block - 1) // block
         g.sets += max(n - 1, <ptrdiff_t> 0) * g.stride[axis]
@@ -29,8 +32,8 @@ cdef bint read_grid(grid_t *g, int ndim, const cnp.npy_intp *shape, object axis,
     cdef int i, cut = ndim - 1
     cdef ptrdiff_t index, block
     for i in range(ndim):
-        g.stride[i] = 0
-    g.cut, g.block, g.rank, g.sets = 0, 0, 0, 1
+        g.stride[i], g.shape[i] = 0, shape[i]
+    g.cut, g.block, g.rank, g.sets, g.ndim = 0, 0, 0, 1, ndim
     if axis is not None:
         if not PyLong_CheckExact(axis):
             return False

@@ -41,7 +41,7 @@ def _index(value: Any, problem: str) -> int:
         raise TypeError(problem)
     try:
         return operator.index(value)
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(problem) from None
 
 

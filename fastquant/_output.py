@@ -25,7 +25,7 @@ class Output:
         if out is None:
             return
         same = in_place and out.ctypes.data == like.ctypes.data
-        same = same and out.strides == like.strides and out.dtype == like.dtype
+        same = same and out.strides == like.strides and out.dtype == like.dtype and _is_distinct(like)
         scattered = packed and shape[-1] > 1 and out.strides[-1] != 1
         if scattered or (not same and _overlap(out, like)):
             self.array = np.empty(shape, dtype)
@@ -40,6 +40,16 @@ class Output:
         if self.array is not self.out and not np.may_share_memory(self.array, self.out):
             np.copyto(self.out, self.array)
         return self.out
+
+
+def _is_distinct(a: Array) -> bool:
+    """No two elements of a share memory, as far as strides tell."""
+    extent = a.itemsize
+    for step, n in sorted((abs(step), n) for step, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < extent:
+            return False
+        extent = step * (n - 1) + extent
+    return True
 
 
 def _overlap(a: Array, b: Array) -> bool:

@@ -176,6 +176,8 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
         return named(Quantized, (q, scales, zero_points))
     if not find_extremes(a, real, lo, hi, &g) or not parameters_of_all(lo, hi, scheme, scales, zero_points, wide):
         return NotImplemented
+    if real_of_array(a) != real or code_of_array(q) != (FQ_u8 if packed else code):  # another thread may have run
+        raise changed()
     begin_walk(&w)
     set_side(&w.src, a, 0)
     set_side(&w.dst, <cnp.ndarray> q, bits if packed else 0)

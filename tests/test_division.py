@@ -26,6 +26,7 @@ from fastquant import _kernels, cpu
 SIGNIFICANDS = 1 << 23
 FULL = os.environ.get("FASTQUANT_TEST_FULL") == "1"
 HEADERS = Path(fastquant.__file__).parent / "src"
+SOURCES = Path(__file__).parents[1] / "fastquant" / "src"  # which installed packages do not have
 EXPONENTS = [-126, -110, -101, -100, -99, -1, 1, 99, 100, 101, 118]
 ROWS = {name: row for row, (name, *_) in enumerate(_kernels.code_types())}
 
@@ -37,7 +38,8 @@ def library(tmp_path_factory):
         pytest.skip("no C compiler")
     library = tmp_path_factory.mktemp("division") / "division.so"
     source = Path(__file__).parent / "c" / "division.c"
-    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", f"-I{HEADERS}"]
+    flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+    flags += [f"-I{HEADERS}", f"-I{SOURCES}"]
     command = [compiler, *flags, "-march=native", str(source), "-o", str(library), "-lm"]
     if subprocess.run(command, capture_output=True).returncode:
         command.remove("-march=native")

@@ -208,5 +208,5 @@ def test_arguments_are_the_operators(operator):
 
 def test_the_onnx_package_is_not_needed():
     code = "import sys; sys.modules['onnx'] = None; import fastquant.onnx as o; print(o.quantize_linear.__name__)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "quantize_linear"

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from peak_memory import CALLS, INPUT, MIB
 
+import fastquant as fq
+
 try:
     Path("/proc/self/clear_refs").write_text("5")
 except OSError:
@@ -27,7 +29,8 @@ def peaks() -> dict[str, list[int]]:
     script = Path(__file__).with_name("peak_memory.py")
     # What is freed goes back to the system at once, so that a second copy does not hide in the memory of a first.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(script.parent.parent), os.environ.get("PYTHONPATH")]))
+    own = str(Path(fq.__file__).parents[1])
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -219,7 +219,6 @@ def test_errors_in_64_dimensions():
 # ---- which way ----
 
 X, Q = reals(), codes()
-SCALES = {0: (5,), 1: (3,), 2: (4,)}
 PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     "one scale": ("quantize", {"x": X, "scale": 0.1}),
     "axis": ("quantize", {"x": X, "scale": np.full(5, 0.1, np.float32), "axis": 0}),

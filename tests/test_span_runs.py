@@ -25,7 +25,11 @@ RUNS = [
     (500, 499, 2, (1, 2, 502, 1600)),
     (1500, 7, 3, (1493, 1494, 1600)),  # more than 1024 columns share a set
 ]
-LONGEST = 2300
+# Exponents of the smallest and largest scale.
+FAR_APART = [
+    *((-1, 18.9), (-1, 19.5), (-3, 25), (0, 40), (-60, 60), (-99, -20), (89.2, 89.9), (90.1, 91), (96, 99.9)),
+    *((98.2, 99.7), (0, 99)),
+]
 KINDS = {"plain": {}, "divided": {"plain": False}, "offsets": {"offset": True}, "far": {"far": True}}
 
 
@@ -133,20 +137,7 @@ def test_scales_far_apart(target, kernel, real, code):
     and of scales above 2**90 it would be infinite."""
     levels = np.float64([0, 0.5, 1.5, -2.5, 100.4, 126.6, 254.5, 300, -300, 1e4, 3e5, 2.0**31, 2.0**40, -(2.0**40)])
     n = 2 * levels.size + 4
-    for smallest, largest in (
-        *(
-            (-1, 18.9),
-            (-1, 19.5),
-            (-3, 25),
-            (0, 40),
-            (-60, 60),
-            (-99, -20),
-            (89.2, 89.9),
-            (90.1, 91),
-            (96, 99.9),
-            (0, 99),
-        ),
-    ):
+    for smallest, largest in FAR_APART:
         for order in (1, -1):
             ends = np.exp2([smallest, largest][::order]).astype(np.float32)
             scales = np.resize(ends, n)
@@ -177,7 +168,16 @@ def contiguous(x: np.ndarray, start: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("row", ELEMENTWISE, ids=" ".join)
 def test_rows_that_follow_each_other(target, row, kind):
     kernel, real, code = row
-    for length, rows, start in ((32, 7, 0), (64, 3, 1), (96, 3, 16), (992, 2, 0), (1024, 2, 3), (32, 1, 5), (33, 3, 0)):
+    for length, rows, start in (
+        (32, 7, 0),
+        (64, 3, 1),
+        (96, 3, 16),
+        (992, 2, 0),
+        (992, 2, 3),
+        (1024, 2, 3),
+        (32, 1, 5),
+        (33, 3, 0),
+    ):
         sets = sets_of(rows, real, code, **KINDS[kind])
         x = contiguous(inputs(row, (rows, length), sets, columns=False), start=length % 5)
         expected = reference(kernel, x, *sets[:2], code, real, axis=0, offset=sets.offsets)
