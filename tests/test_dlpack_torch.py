@@ -79,3 +79,12 @@ def test_torch_memory_lives_on(torch):
     others = [torch.zeros(1000, dtype=torch.bfloat16) for _ in range(100)]
     assert_same(got, expected)
     assert len(others) == 100
+
+
+def test_torch_tensors_that_are_negated_lazily(torch):
+    """DLPack would hand out the memory without the sign."""
+    parts = torch.complex(torch.ones(4), torch.arange(4.0)).conj().imag
+    assert parts.is_neg()
+    with pytest.raises(TypeError, match=r"x: got Tensor.*negative bit"):
+        fq.quantize(parts, 1.0)
+    assert fq.quantize(parts.resolve_neg(), 1.0).tolist() == [0, -1, -2, -3]

@@ -212,3 +212,23 @@ def test_out_is_left_alone(function, arguments, options, out, exception, words):
     for word in words:
         assert word in str(caught.value), str(caught.value)
     assert out.tobytes() == before
+
+
+class Broken:
+    """Fails in a way of its own when it is asked for an array or an index."""
+
+    def __array__(self, *args, **kwargs):
+        raise KeyError("boom")
+
+    def __index__(self):
+        raise ValueError("boom")
+
+
+def test_errors_of_arguments_themselves():
+    x = np.ones((2, 3), np.float32)
+    with pytest.raises(TypeError, match=r"^x: got Broken"):
+        fq.quantize(Broken(), 1.0)
+    with pytest.raises(TypeError, match=r"^axis: got"):
+        fq.quantize(x, 1.0, axis=Broken())
+    with pytest.raises(TypeError, match=r"^block_size: got"):
+        fq.quantize(x, 1.0, block_size=Broken())

@@ -68,3 +68,15 @@ def test_requantize_parameters_in_the_memory_of_out(target):
         parameters[i] = part
         fq.requantize(q, *parameters, axis=0, out=memory)
         assert memory.tobytes() == expected.tobytes()
+
+
+def test_in_place_where_elements_share_memory(target):
+    """No output can hold two numbers in one place; each is at least made from the input as it was."""
+    memory = np.arange(6, dtype=np.float32)
+    x = np.lib.stride_tricks.as_strided(memory, (5, 2), (4, 4))
+    scale = np.float32([1, 2, 0.7, 3, 5])
+    expected = fq.fake_quantize(x.copy(), scale, axis=0)
+    fq.fake_quantize(x, scale, axis=0, out=x)
+    for place, number in enumerate(memory):
+        candidates = [expected[i, j] for i in range(5) for j in range(2) if i + j == place]
+        assert number in candidates

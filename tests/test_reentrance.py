@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,3 +64,39 @@ def test_an_array_that_changes_its_type_while_the_scale_is_read(target):
     with pytest.raises(ValueError, match="changed while the arguments were read"):
         fq.quantize(x, Meddler(change), out=out)
     assert not out.any()
+
+
+@pytest.mark.parametrize("kernel", ["quantize_dynamic", "minmax"])
+def test_arrays_that_another_thread_reshapes(kernel):
+    """A call sees one shape or raises; it never mixes two, which would be out of bounds."""
+    code = f"""
+import sys, threading, time, numpy as np, fastquant as fq
+shape = (3, 40001)
+x, out = np.ones(shape, np.float32), np.empty(shape, np.int8)
+stop = False
+def change():
+    i = 0
+    while not stop:
+        x.shape = (shape, (shape[0] * shape[1],), shape, shape[::-1])[i % 4]
+        i += 1
+thread = threading.Thread(target=change)
+thread.start()
+sys.setswitchinterval(1e-6)
+end = time.monotonic() + 1.5
+while time.monotonic() < end:
+    try:
+        if {kernel == "minmax"}:
+            fq.minmax(x, axis=1, block_size=30000)
+        else:
+            fq.quantize_dynamic(x, axis=0, out=out)
+    except ValueError:
+        pass
+stop = True
+thread.join()
+print("done")
+"""
+    own = str(Path(fq.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [own, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-W", "ignore", "-P", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert done.stdout.strip() == "done", (done.returncode, done.stderr[-2000:])
