@@ -36,6 +36,7 @@ TESTS = [
     f"tests/test_{name}.py"
     for name in (
         *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
+        *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
         *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "reentrance", "span_values", "environment"),
         *("memory", "sweep", "properties"),
     )

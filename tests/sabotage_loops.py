@@ -207,7 +207,6 @@ EDITS = [
     ),
     Edit("merged by the input alone", WALK, [(" or w.dst_step[i] != w.dst_step[i + 1] * n:", ":")]),
     Edit("merged whatever the parameters", WALK, [("return w.param[i] == 0\n", "return True\n")]),
-    Edit("blocks merged across rows", WALK, [("return n % run == 0 and w.param[i]", "return w.param[i]")]),
     Edit("odometer: input not set back", WALK, [("src_at -= w.src_step[k] * w.length[k]", "pass")]),
     Edit("odometer: output not set back", WALK, [("dst_at -= w.dst_step[k] * w.length[k]", "pass")]),
     Edit("odometer: parameters not set back", WALK, [("at -= w.param[k] * w.length[k]", "pass")]),

@@ -232,3 +232,13 @@ def test_errors_of_arguments_themselves():
         fq.quantize(x, 1.0, axis=Broken())
     with pytest.raises(TypeError, match=r"^block_size: got"):
         fq.quantize(x, 1.0, block_size=Broken())
+
+
+@pytest.mark.parametrize("kernel", ["quantize", "fake_quantize"])
+@pytest.mark.parametrize("offset", [np.inf, -np.inf, np.nan])
+def test_offsets_are_finite(kernel, offset):
+    for real in ("float32", "float64", "float16"):
+        with pytest.raises(ValueError, match=r"^offset: got"):
+            getattr(fq, kernel)(np.ones(3, real), 1.0, offset=offset)
+    with pytest.raises(ValueError, match=r"^offset: got"):
+        fq.dequantize(np.zeros(3, np.int8), 1.0, offset=offset, dtype="float64")
