@@ -4,7 +4,7 @@
 # The structures are those of dlpack.h, version 1 (https://dmlc.github.io/dlpack/latest/), in its unversioned form, which
 # producers give unless they are asked for another.
 
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_SetName
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName
 from libc.stdint cimport int64_t, uint64_t
 
 cdef struct DLDataType:
@@ -34,14 +34,14 @@ cdef dict dlpack_names = {
 }
 
 
-@cython.auto_pickle(False)
-cdef class Borrowed:
-    """Keeps another library's memory alive for as long as an array looks at it."""
-    cdef DLManagedTensor *managed
+cdef const char *owner_name = "fastquant.dlpack"
 
-    def __dealloc__(self):
-        if self.managed != NULL and self.managed.deleter != NULL:
-            self.managed.deleter(self.managed)
+
+cdef void release(object owner) noexcept:
+    """The owner, a capsule, keeps another library's memory alive for as long as an array looks at it."""
+    cdef DLManagedTensor *managed = <DLManagedTensor *> PyCapsule_GetPointer(owner, owner_name)
+    if managed.deleter != NULL:
+        managed.deleter(managed)
 
 
 cdef str dlpack_name(const DLDataType *t):
@@ -58,7 +58,6 @@ def from_dlpack(capsule):
     """A read-only array on the memory that a capsule of DLPack describes."""
     cdef DLManagedTensor *managed
     cdef DLTensor *t
-    cdef Borrowed owner = Borrowed()
     cdef int i
     if not PyCapsule_IsValid(capsule, "dltensor"):
         raise BufferError("not a DLPack capsule, or one that was read before")
@@ -74,13 +73,12 @@ def from_dlpack(capsule):
     strides = None
     if t.strides != NULL:
         strides = tuple([t.strides[i] * dtype.itemsize for i in range(t.ndim)])
+    owner = PyCapsule_New(managed, owner_name, release)
     PyCapsule_SetName(capsule, "used_dltensor")
-    owner.managed = managed
-    return array_on(owner, shape, strides, dtype)
+    return array_on(owner, t, shape, strides, dtype)
 
 
-cdef object array_on(Borrowed owner, tuple shape, object strides, cnp.dtype dtype):
-    cdef DLTensor *t = &owner.managed.tensor
+cdef object array_on(object owner, const DLTensor *t, tuple shape, object strides, cnp.dtype dtype):
     cdef cnp.npy_intp[MAX_DIMS] n
     cdef cnp.npy_intp[MAX_DIMS] step
     cdef int i
