@@ -4,6 +4,7 @@
 # The structures are those of dlpack.h, version 1 (https://dmlc.github.io/dlpack/latest/), in its unversioned form, which
 # producers give unless they are asked for another.
 
+from cpython.exc cimport PyErr_Fetch, PyErr_Restore
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_IsValid, PyCapsule_New, PyCapsule_SetName
 from libc.stdint cimport int64_t, uint64_t
 
@@ -40,8 +41,13 @@ cdef const char *owner_name = "fastquant.dlpack"
 cdef void release(object owner) noexcept:
     """The owner, a capsule, keeps another library's memory alive for as long as an array looks at it."""
     cdef DLManagedTensor *managed = <DLManagedTensor *> PyCapsule_GetPointer(owner, owner_name)
+    cdef PyObject *kind
+    cdef PyObject *value
+    cdef PyObject *trace
+    PyErr_Fetch(&kind, &value, &trace)  # the deleter is anybody's code, and an error may be on its way
     if managed.deleter != NULL:
         managed.deleter(managed)
+    PyErr_Restore(kind, value, trace)
 
 
 cdef str dlpack_name(const DLDataType *t):
