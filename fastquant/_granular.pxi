@@ -17,22 +17,16 @@ cdef inline bint is_scale(double v) noexcept nogil:
 
 
 cdef bint are_scales(const void *scales, ptrdiff_t n, bint wide) noexcept nogil:
-    cdef ptrdiff_t i
-    cdef bint fine = True
     if wide:
-        for i in range(n):
-            fine = fine and is_scale((<const double *> scales)[i])
-    else:
-        for i in range(n):
-            fine = fine and (<const float *> scales)[i] > 0 and (<const float *> scales)[i] < INFINITY
-    return fine
+        return fq_are_scales_f64(<const double *> scales, n)
+    return fq_are_scales_f32(<const float *> scales, n)
 
 
 cdef bint any_far(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t i
-    cdef bint far = False
-    for i in range(n):
-        far = far or fq_is_far(zero_points[i])
+    cdef int far = 0
+    for i in range(n):  # without a branch, so that compilers use vectors
+        far |= fq_is_far(zero_points[i])
     return far
 
 

@@ -89,6 +89,8 @@ cdef extern from "src/numerics.h" nogil:
     float fq_higher_f32(float high, float v)
     double fq_lower_f64(double low, double v)
     double fq_higher_f64(double high, double v)
+    bint fq_are_scales_f32(const float *v, ptrdiff_t n)
+    bint fq_are_scales_f64(const double *v, ptrdiff_t n)
     void fq_round_f32(const double *v, float *rounded)
     int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
     int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point)

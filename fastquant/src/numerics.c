@@ -51,3 +51,27 @@ int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t
 {
     return fq_qparams((double)lo, (double)hi, s, scale, zero_point);
 }
+
+/* Bits of numbers > 0 are integers from 1 up to those of infinity: no comparison of floats, which could take a subnormal
+ * for 0, and no branch, so that compilers use vectors. */
+int fq_are_scales_f32(const float *v, ptrdiff_t n)
+{
+    uint32_t wrong = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        wrong |= bits - 1 >= 0x7F7FFFFFu;
+    }
+    return !wrong;
+}
+
+int fq_are_scales_f64(const double *v, ptrdiff_t n)
+{
+    uint64_t wrong = 0;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        wrong |= bits - 1 >= 0x7FEFFFFFFFFFFFFFu;
+    }
+    return !wrong;
+}

@@ -13,6 +13,7 @@
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -119,6 +120,10 @@ typedef struct fq_scheme {
     double lowest, highest;        /* of the code type; the lowest is raised by one for a narrow range */
     int symmetric, include_zero;
 } fq_scheme;
+
+/* Whether all of n numbers are scales: finite and > 0. */
+int fq_are_scales_f32(const float *v, ptrdiff_t n);
+int fq_are_scales_f64(const double *v, ptrdiff_t n);
 
 /* float64 to float32 by rounding, as arithmetic does it. */
 void fq_round_f32(const double *v, float *rounded);

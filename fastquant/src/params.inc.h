@@ -58,10 +58,14 @@ LANE wide_batch wide_batch_in(void *room, size_t sets)
     return b;
 }
 
+/* The steps that matter are 0 and 1; with a constant step compilers use vectors. */
 #define FILL(to, from, step, first, m)                                   \
     do {                                                                 \
         if ((step) == 1)                                                 \
             memcpy((to), (from) + (first), (m) * sizeof *(to));          \
+        else if ((step) == 0)                                            \
+            for (size_t i_ = 0; i_ < (m); i_++)                          \
+                (to)[i_] = *(from);                                      \
         else                                                             \
             for (size_t i_ = 0; i_ < (m); i_++)                          \
                 (to)[i_] = (from)[(ptrdiff_t)((first) + i_) * (step)];   \
@@ -124,7 +128,7 @@ LANE int divisor_how(lane_batch *b, size_t m, int best)
 }
 
 /* Sets `first` ... `first + m - 1`. best: the way to divide if scales and levels allow it. */
-LANE void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best)
+LANE_CALL void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best)
 {
     const fq_code_type *code = &fq_code_types[t->code];
     FILL(b->scale, (const float *)t->scales, t->scale_step, first, m);
@@ -162,7 +166,7 @@ LANE void spread_f64(double *to, size_t sets, size_t run, size_t phase, size_t n
             to[j] = set[i];
 }
 
-LANE void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+LANE_CALL void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
 {
     const size_t run = (size_t)t->run;
     spread_f32(b->scale, sets, run, phase, n);
@@ -175,7 +179,7 @@ LANE void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase
     spread_f32((float *)b->zero_point, sets, run, phase, n);
 }
 
-LANE void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
+LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
 {
     FILL(b->scale, (const double *)t->scales, t->scale_step, first, m);
     FILL(b->zero_point, t->zero_points, t->zero_point_step, first, m);
@@ -186,7 +190,7 @@ LANE void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
     b->highest = fq_code_types[t->code].highest;
 }
 
-LANE void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
 {
     const size_t run = (size_t)t->run;
     spread_f64(b->scale, sets, run, phase, n);
