@@ -270,7 +270,7 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     if code >= 0 and read_scheme(&scheme, code, symmetric, narrow_range, include_zero):
         env = fq_fpenv_enter()
         if read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
-            status = fq_qparams(low, high, &scheme, &scale, &zero_point)
+            status = fq_qparams_f64(&low, &high, 1, &scheme, &scale, &zero_point)
         fq_fpenv_leave(env)
         if status == FQ_RANGE_OK:
             return named(QParams, (float32_scalar(scale), int32_scalar(zero_point)))
@@ -312,7 +312,7 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             p.real, p.code, p.offset, p.has_offset = real_of_array(x), code, 0, False
             env = fq_fpenv_enter()
             # Two finite float32 always have a float32 scale, and with include_zero a zero point.
-            fq_qparams_f32(lo, hi, &scheme, &p.single_scale, &p.zero_point)
+            fq_qparams_f32(&lo, &hi, 1, &scheme, &p.single_scale, &p.zero_point)
             fq_fpenv_leave(env)
             q = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
             run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p)

@@ -92,8 +92,12 @@ cdef extern from "src/numerics.h" nogil:
     bint fq_are_scales_f32(const float *v, ptrdiff_t n)
     bint fq_are_scales_f64(const double *v, ptrdiff_t n)
     void fq_round_f32(const double *v, float *rounded)
-    int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point)
-    int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point)
+    int fq_qparams_f32(const float *lo, const float *hi, ptrdiff_t n, const fq_scheme *s, float *scale,
+                       int32_t *zero_point)
+    int fq_qparams_f64(const double *lo, const double *hi, ptrdiff_t n, const fq_scheme *s, float *scale,
+                       int32_t *zero_point)
+    bint fq_settle_f32(float *lo, float *hi, const float *poison, ptrdiff_t n)
+    bint fq_settle_f64(double *lo, double *hi, const double *poison, ptrdiff_t n)
 
 cdef extern from "src/copy.h" nogil:
     void fq_copy_tile(char *to, ptrdiff_t to_row, ptrdiff_t to_step, const char *src, ptrdiff_t src_row,

@@ -275,7 +275,7 @@ def qparams_of(lo, hi, double lowest, double highest, bint symmetric, bint inclu
     with nogil:
         env = fq_fpenv_enter()
         for i in range(n):
-            status = fq_qparams(low[i], high[i], &scheme, &scale[i], &zero_point[i])
+            status = fq_qparams_f64(low + i, high + i, 1, &scheme, scale + i, zero_point + i)
             if status != FQ_RANGE_OK:
                 failed = i
                 break

@@ -132,20 +132,18 @@ cdef object granular_minmax(object x, object axis, object block_size):
 cdef bint parameters_of_all(cnp.ndarray lo, cnp.ndarray hi, const fq_scheme *scheme, cnp.ndarray scales,
                             cnp.ndarray zero_points, cnp.ndarray wide) noexcept:
     """wide: the scales again, in the type of lo and hi, which may be scales itself. False if a range has none."""
-    cdef ptrdiff_t i
-    cdef int status = FQ_RANGE_OK
-    cdef bint is_double = cnp.PyArray_TYPE(lo) == cnp.NPY_FLOAT64
+    cdef int status
     cdef const void *low = cnp.PyArray_DATA(lo)
     cdef const void *high = cnp.PyArray_DATA(hi)
+    cdef void *again = cnp.PyArray_DATA(wide)
     cdef float *scale = <float *> cnp.PyArray_DATA(scales)
     cdef int32_t *zero_point = <int32_t *> cnp.PyArray_DATA(zero_points)
+    cdef ptrdiff_t n = cnp.PyArray_SIZE(lo)
     cdef fq_fpenv env = fq_fpenv_enter()
-    for i in range(cnp.PyArray_SIZE(lo)):
-        if is_double:
-            status |= fq_qparams((<const double *> low)[i], (<const double *> high)[i], scheme, scale + i, zero_point + i)
-            (<double *> cnp.PyArray_DATA(wide))[i] = scale[i]
-        else:
-            status |= fq_qparams_f32((<const float *> low)[i], (<const float *> high)[i], scheme, scale + i, zero_point + i)
+    if cnp.PyArray_TYPE(lo) == cnp.NPY_FLOAT64:
+        status = parameters_of(<const double *> low, <const double *> high, n, scheme, scale, zero_point, <double *> again)
+    else:
+        status = parameters_of(<const float *> low, <const float *> high, n, scheme, scale, zero_point, <float *> again)
     fq_fpenv_leave(env)
     return status == FQ_RANGE_OK
 

@@ -232,31 +232,40 @@ cdef inline void run_rows(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrdiff
 # ---- quantize_dynamic, when each row has a range of its own: ranges, parameters and codes while a row is in cache ----
 
 cdef inline bint settle(real_t *lo, real_t *hi, const real_t *poison, ptrdiff_t n) noexcept nogil:
-    """-0 to +0, so that the result does not depend on the order of comparisons; and whether all is finite."""
+    if real_t is float:
+        return fq_settle_f32(lo, hi, poison, n)
+    else:
+        return fq_settle_f64(lo, hi, poison, n)
+
+
+cdef inline int parameters_of(const real_t *lo, const real_t *hi, ptrdiff_t n, const fq_scheme *scheme, float *scales,
+                              int32_t *zero_points, real_t *wide) noexcept nogil:
+    """wide: the scales again, in the type of lo and hi; may be scales itself."""
     cdef ptrdiff_t i
-    cdef bint finite = True
-    for i in range(n):
-        lo[i] = lo[i] if lo[i] != 0 else 0
-        hi[i] = hi[i] if hi[i] != 0 else 0
-        finite = finite and lo[i] > -INFINITY and hi[i] < INFINITY and poison[i] == poison[i]
-    return finite
+    cdef int status
+    if real_t is float:
+        return fq_qparams_f32(lo, hi, n, scheme, scales, zero_points)
+    else:
+        status = fq_qparams_f64(lo, hi, n, scheme, scales, zero_points)
+        for i in range(n):
+            wide[i] = scales[i]
+        return status
 
 
-cdef inline bint find_parameters(dynamic_t *d, real_t *lo, real_t *hi, const real_t *poison, real_t *scales,
+cdef inline bint find_parameters(dynamic_t *d, real_t *lo, real_t *hi, const real_t *poison, real_t *wide,
                                  ptrdiff_t at, ptrdiff_t step, ptrdiff_t rows) noexcept nogil:
     """Parameters of so many rows of d.tile, of that index and so many apart; False if a row has none."""
-    cdef ptrdiff_t i, k
+    cdef ptrdiff_t i, k, n = rows if step == 1 else 1
     for i in range(rows):
         lo[at + i * step], hi[at + i * step] = INFINITY, -INFINITY
     d.tile.lo, d.tile.hi, d.tile.poison = lo + at, hi + at, <void *> (poison + at)
     d.minmax(&d.tile)
-    for i in range(rows):
+    for i in range(rows // n):
         k = at + i * step
-        if not settle(lo + k, hi + k, poison + k, 1):
+        if not settle(lo + k, hi + k, poison + k, n):
             return False
-        if fq_qparams(lo[k], hi[k], &d.scheme, d.scales + k, d.zero_points + k) != FQ_RANGE_OK:
+        if parameters_of(lo + k, hi + k, n, &d.scheme, d.scales + k, d.zero_points + k, wide + k) != FQ_RANGE_OK:
             return False
-        scales[k] = d.scales[k]
     return True
 
 

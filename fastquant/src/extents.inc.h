@@ -4,6 +4,9 @@
  * sum of finite numbers never becomes one (each chain is tested by itself: one that overflowed to +inf must not meet one
  * that overflowed to -inf). */
 
+/* Rows of up to so many elements are short. */
+#define SHORT_ROW 256
+
 /* Independent chains hide the latency of min and max. */
 typedef struct {
     vf lo[4], hi[4], sum[4];
@@ -40,6 +43,31 @@ LANE void extent_row(const char *x, size_t n, float *lo, float *hi, float *poiso
         *poison = (float)NAN;
     *lo = vf_lowest_lane(vf_min(vf_min(e.lo[0], e.lo[1]), vf_min(e.lo[2], e.lo[3])));
     *hi = vf_highest_lane(vf_max(vf_max(e.hi[0], e.hi[1]), vf_max(e.hi[2], e.hi[3])));
+}
+
+/* LANES short rows of whole vectors, whose ranges follow each other: what is across lanes is done for all of them at once.
+ * False if there is a NaN, of which row it does not say. */
+LANE int extent_short_rows(const char *x, ptrdiff_t step, size_t n, float *lo, float *hi, int real)
+{
+    vf low[LANES], high[LANES], sum = vf_set(0.0f);
+    for (int r = 0; r < LANES; r++) {
+        const char *row = x + r * step;
+        vf v = load_reals(real, row), l = v, h = v;
+        sum = vf_add(sum, v);
+        for (size_t j = LANES; j < n; j += LANES) {
+            v = load_reals(real, row + j * real_bytes(real));
+            l = vf_min(l, v);
+            h = vf_max(h, v);
+            sum = vf_add(sum, v);
+        }
+        low[r] = l;
+        high[r] = h;
+    }
+    if (vf_any_nan(sum, sum))
+        return 0;
+    vf_store(lo, vf_min(vf_load(lo), vf_lowest_lanes(low)), 0);
+    vf_store(hi, vf_max(vf_load(hi), vf_highest_lanes(high)), 0);
+    return 1;
 }
 
 LANE void wide_extent_row(const double *x, size_t n, double *lo, double *hi, double *poison)
@@ -131,9 +159,18 @@ LANE void wide_extent_columns(const fq_tile *t)
 
 LANE void extent_rows(const fq_tile *t, int real)
 {
+    const int are_short = t->n % LANES == 0 && t->n > 0 && t->n <= SHORT_ROW && t->extent_step == 1;
+    ptrdiff_t long_until = 0;
     for (ptrdiff_t r = 0; r < t->rows; r++) {
         const ptrdiff_t at = r * t->extent_step;
         const char *x = t->in + r * t->in_step;
+        if (real != FQ_f64 && are_short && r >= long_until && t->rows - r >= LANES) {
+            if (extent_short_rows(x, t->in_step, (size_t)t->n, (float *)t->lo + at, (float *)t->hi + at, real)) {
+                r += LANES - 1;
+                continue;
+            }
+            long_until = r + LANES;  /* one by one, to find the row with the NaN */
+        }
         if (real == FQ_f64)
             wide_extent_row((const double *)x, (size_t)t->n, (double *)t->lo + at, (double *)t->hi + at,
                             (double *)t->poison + at);

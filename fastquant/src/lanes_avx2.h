@@ -308,6 +308,25 @@ LANE vb v_unpack_2(const void *packed)
 
 /* ---- across lanes ---- */
 
+/* Lane i is the lowest (highest) lane of v[i]: each step pairs lanes that stand for one vector, until each has one left. */
+#define VF_ACROSS(name, op)                                                                                       \
+    LANE vf name##_pair(vf a, vf b)                                                                               \
+    {                                                                                                             \
+        return op(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));                                            \
+    }                                                                                                             \
+    LANE vf name##_four(const vf v[4])                                                                            \
+    {                                                                                                             \
+        __m256d a = _mm256_castps_pd(name##_pair(v[0], v[1])), b = _mm256_castps_pd(name##_pair(v[2], v[3]));     \
+        return op(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));        \
+    }                                                                                                             \
+    LANE vf name(const vf v[LANES])                                                                               \
+    {                                                                                                             \
+        vf a = name##_four(v), b = name##_four(v + 4);                                                            \
+        return op(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));                        \
+    }
+VF_ACROSS(vf_lowest_lanes, _mm256_min_ps)
+VF_ACROSS(vf_highest_lanes, _mm256_max_ps)
+
 LANE float vf_lowest_lane(vf v)
 {
     __m128 m = _mm_min_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

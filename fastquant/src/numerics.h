@@ -111,9 +111,9 @@ enum { FQ_GENERAL, FQ_ONE_PRODUCT, FQ_TWO_PRODUCTS, FQ_CORRECTED };
 #define FQ_SMALLEST_DIVISOR 0x1p-100f
 #define FQ_LARGEST_DIVISOR 0x1p100f
 
-/* A range of reals to a scale and a zero point, in float64, each result rounded once. The asymmetric formulas are those
+/* Ranges of reals to scales and zero points, in float64, each result rounded once. The asymmetric formulas are those
  * of the ONNX operator DynamicQuantizeLinear; the symmetric ones put the largest magnitude on the highest code, as
- * TensorRT and the ONNX Runtime tools do. lo <= hi, both finite. */
+ * TensorRT and the ONNX Runtime tools do. lo <= hi, both finite. FQ_RANGE_OK if all n ranges have them. */
 enum { FQ_RANGE_OK, FQ_RANGE_TOO_WIDE, FQ_ZERO_POINT_TOO_FAR };
 
 typedef struct fq_scheme {
@@ -128,7 +128,13 @@ int fq_are_scales_f64(const double *v, ptrdiff_t n);
 /* float64 to float32 by rounding, as arithmetic does it. */
 void fq_round_f32(const double *v, float *rounded);
 
-int fq_qparams(double lo, double hi, const fq_scheme *s, float *scale, int32_t *zero_point);
-int fq_qparams_f32(float lo, float hi, const fq_scheme *s, float *scale, int32_t *zero_point);
+int fq_qparams_f32(const float *lo, const float *hi, ptrdiff_t n, const fq_scheme *s, float *scale, int32_t *zero_point);
+int fq_qparams_f64(const double *lo, const double *hi, ptrdiff_t n, const fq_scheme *s, float *scale,
+                   int32_t *zero_point);
+
+/* n ranges as spans found them: -0 becomes +0, so that the result does not depend on the order of comparisons. False if
+ * one is not finite. */
+int fq_settle_f32(float *lo, float *hi, const float *poison, ptrdiff_t n);
+int fq_settle_f64(double *lo, double *hi, const double *poison, ptrdiff_t n);
 
 #endif
