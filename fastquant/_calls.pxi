@@ -63,13 +63,14 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, 
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code]):
                 run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    elif offset is None and saturate is True and (packed is False or packed is True):
+    if (saturate is True or saturate is False) and (packed is False or packed is True):
         code = read_code(dtype)
         if dtype is None:
             code = code_of_zero_point(zero_point)
             if code < 0:
                 code = FQ_i8 if out is None or packed is True else code_made_by(out)
-        result = granular(FQ_quantize, x, real_of_array(x), code, scale, zero_point, axis, block_size, packed is True, out)
+        result = granular(FQ_quantize, x, real_of_array(x), code, scale, zero_point, offset, axis, block_size,
+                          packed is True, saturate is False, out)
         if result is not NotImplemented:
             return result
     return general("quantize", (x, scale, zero_point, dtype, axis, block_size, packed, offset, saturate, out))
@@ -112,10 +113,10 @@ def dequantize(q, scale, zero_point=0, *, dtype="float32", axis=None, block_size
             if out is None or may_write(out, <cnp.ndarray> q, array_type_of_real[p.real]):
                 run_plain(FQ_dequantize, <cnp.ndarray> q, <cnp.ndarray> result, &p)
                 return result
-    elif offset is None and packed is not True:
+    if packed is not True:
         unpacked = packed is None or packed is False
         result = granular(FQ_dequantize, q, read_real(dtype), code_of_array(q) if unpacked else read_code(packed), scale,
-                          zero_point, axis, block_size, not unpacked, out)
+                          zero_point, offset, axis, block_size, not unpacked, False, out)
         if result is not NotImplemented:
             return result
     return general("dequantize", (q, scale, zero_point, dtype, axis, block_size, packed, offset, out))
@@ -149,11 +150,12 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, block_size
             if out is None or may_write(out, <cnp.ndarray> x, array_type_of_real[p.real]):
                 run_plain(FQ_fake_quantize, <cnp.ndarray> x, <cnp.ndarray> result, &p)
                 return result
-    elif offset is None and saturate is True:
+    if saturate is True or saturate is False:
         code = read_code(dtype)
         if code_of_zero_point(zero_point) not in (-1, code):
             code = -1
-        result = granular(FQ_fake_quantize, x, real_of_array(x), code, scale, zero_point, axis, block_size, False, out)
+        result = granular(FQ_fake_quantize, x, real_of_array(x), code, scale, zero_point, offset, axis, block_size, False,
+                          saturate is False, out)
         if result is not NotImplemented:
             return result
     return general("fake_quantize", (x, scale, zero_point, dtype, axis, block_size, offset, saturate, out))
@@ -350,6 +352,9 @@ def requantize(q, scale, zero_point, new_scale, new_zero_point, *, dtype="int8",
     ------
     TypeError for an argument of a wrong kind, ValueError for a wrong value or shape; out is then as it was.
     """
+    result = granular_pair(q, read_code(dtype), scale, zero_point, new_scale, new_zero_point, axis, out)
+    if result is not NotImplemented:
+        return result
     return general("requantize", (q, scale, zero_point, new_scale, new_zero_point, dtype, axis, out))
 
 
@@ -365,6 +370,9 @@ def pack(q):
 
     Raises TypeError for an array of another type, ValueError for one without dimensions.
     """
+    result = pack_plain(q)
+    if result is not NotImplemented:
+        return result
     return general("pack", (q,))
 
 
@@ -381,4 +389,7 @@ def unpack(p, dtype, shape):
     Raises TypeError for a p that is not of uint8 or a shape that is no integers, ValueError for another dtype or a
     shape that does not pack into p's.
     """
+    result = unpack_plain(p, read_code(dtype), shape)
+    if result is not NotImplemented:
+        return result
     return general("unpack", (p, dtype, shape))

@@ -46,7 +46,9 @@ cdef inline void close_stage(walk_t *w, int op) noexcept:
 
 
 cdef inline void set_parameters_of(stage_t *s, const parameters_t *p) noexcept:
-    s.tile.scales, s.full_scales = p.scales, p.full_scales
+    s.tile.scales, s.full_scales = p.scales.data, p.scales.full
+    if p.has_offsets:
+        s.tile.offsets, s.full_offsets = p.offsets.data, p.offsets.full
     s.tile.zero_points, s.full_zero_points = p.zero_points, p.full_zero_points
     s.tile.far = p.far
 
@@ -260,18 +262,10 @@ def run_pair(cnp.ndarray src, cnp.ndarray dst, tuple old, int old_code, tuple ne
 
 def repack(cnp.ndarray src, cnp.ndarray dst, int code, bint unpack):
     """Pack codes of 4 or 2 bits along the last axis, or unpack them."""
-    cdef walk_t w
-    cdef grid_t g
     cdef int bits = fq_code_types[code].bits
     cdef cnp.ndarray full = dst if unpack else src
     check_arrays(full, src if unpack else dst, bits)
     if (bits not in (4, 2) or code_of_array(full) != code or code_of_array(src if unpack else dst) != FQ_u8
             or not cnp.PyArray_ISWRITEABLE(dst)):
         raise changed()
-    set_grid(&g, full, (0,) * cnp.PyArray_NDIM(full), 0, 0)
-    begin_walk(&w)
-    set_side(&w.src, src, bits if unpack else 0)
-    set_side(&w.dst, dst, 0 if unpack else bits)
-    open_stage(&w, FQ_unpack if unpack else FQ_pack, FQ_f32, code, 8 // bits)
-    close_stage(&w, FQ_unpack if unpack else FQ_pack)
-    cover(&w, full, src, dst, &g)
+    repack_plain(src, dst, code, unpack)

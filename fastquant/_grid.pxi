@@ -28,19 +28,18 @@ cdef int set_grid(grid_t *g, cnp.ndarray full, tuple strides, int cut, ptrdiff_t
 
 
 cdef bint read_grid(grid_t *g, int ndim, const cnp.npy_intp *shape, object axis, object block_size) noexcept:
-    """The grid of plain arguments: one axis at most. False for what _grid.py should look at."""
+    """The grid of plain arguments. False for what _grid.py should look at."""
     cdef int i, cut = ndim - 1
-    cdef ptrdiff_t index, block
+    cdef ptrdiff_t block
     for i in range(ndim):
         g.stride[i], g.shape[i] = 0, shape[i]
     g.cut, g.block, g.rank, g.sets, g.ndim = 0, 0, 0, 1, ndim
+    if PyTuple_CheckExact(axis):
+        return block_size is None and read_axes(g, axis)
     if axis is not None:
-        if not PyLong_CheckExact(axis):
+        cut = index_of(axis, ndim)
+        if cut < 0:
             return False
-        index = small_integer(axis)
-        if not -ndim <= index < ndim:
-            return False
-        cut = <int> (index if index >= 0 else index + ndim)
     if block_size is None:
         if axis is not None:
             g.rank, g.length[0], g.sets, g.stride[cut] = 1, shape[cut], shape[cut], 1
@@ -56,6 +55,35 @@ cdef bint read_grid(grid_t *g, int ndim, const cnp.npy_intp *shape, object axis,
         g.stride[i] = g.sets
         g.sets *= g.length[i]
     return True
+
+
+cdef bint read_axes(grid_t *g, tuple axes) noexcept:
+    """Several: parameters have the shape of their lengths, in their order."""
+    cdef int[MAX_DIMS] cut
+    cdef int i, k, rank = <int> min(len(axes), <Py_ssize_t> MAX_DIMS)
+    for i in range(rank):
+        cut[i] = index_of(axes[i], g.ndim)
+        if cut[i] < 0:
+            return False
+        for k in range(i):
+            if cut[k] == cut[i]:
+                return False
+    g.rank = rank
+    for i in range(rank - 1, -1, -1):
+        g.length[i] = g.shape[cut[i]]
+        g.stride[cut[i]] = g.sets
+        g.sets *= g.length[i]
+    return True
+
+
+cdef inline int index_of(object axis, int ndim) noexcept:
+    """The axis that a Python integer names, or -1."""
+    if not PyLong_CheckExact(axis):
+        return -1
+    cdef ptrdiff_t index = small_integer(axis)
+    if not -ndim <= index < ndim:
+        return -1
+    return <int> (index if index >= 0 else index + ndim)
 
 
 cdef inline ptrdiff_t small_integer(object number) noexcept:

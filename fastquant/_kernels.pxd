@@ -91,6 +91,8 @@ cdef extern from "src/numerics.h" nogil:
     double fq_higher_f64(double high, double v)
     bint fq_are_scales_f32(const float *v, ptrdiff_t n)
     bint fq_are_scales_f64(const double *v, ptrdiff_t n)
+    bint fq_are_finite_f32(const float *v, ptrdiff_t n)
+    bint fq_are_finite_f64(const double *v, ptrdiff_t n)
     void fq_round_f32(const double *v, float *rounded)
     int fq_qparams_f32(const float *lo, const float *hi, ptrdiff_t n, const fq_scheme *s, float *scale,
                        int32_t *zero_point)

@@ -162,7 +162,7 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
         shape[i] = cnp.PyArray_DIM(a, i)
     if packed:
         shape[ndim - 1] = (shape[ndim - 1] * bits + 7) // 8
-    q = output_for(out, a, ndim, shape, array_type_of_code[<int> FQ_u8 if packed else code])
+    q = output_for(out, a, ndim, shape, array_type_of_code[<int> FQ_u8 if packed else code], packed)
     if q is None:
         return NotImplemented
     lo, hi = one_for_each_set(&g, arithmetic_type(real)), one_for_each_set(&g, arithmetic_type(real))

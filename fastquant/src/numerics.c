@@ -90,26 +90,20 @@ void fq_round_f32(const double *v, float *rounded)
     *rounded = (float)*v;
 }
 
-/* Bits of numbers > 0 are integers from 1 up to those of infinity: no comparison of floats, which could take a subnormal
- * for 0, and no branch, so that compilers use vectors. */
-int fq_are_scales_f32(const float *v, ptrdiff_t n)
-{
-    uint32_t wrong = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, v + i, sizeof bits);
-        wrong |= bits - 1 >= 0x7F7FFFFFu;
+/* By their bits: no comparison of floats, which could take a subnormal for 0, and no branch, so that compilers use
+ * vectors. Numbers > 0 are integers from 1 up to infinity's bits; without their sign, finite numbers are below those. */
+#define ALL(name, real, word, expression)                   \
+    int name(const real *v, ptrdiff_t n)                    \
+    {                                                       \
+        word wrong = 0;                                     \
+        for (ptrdiff_t i = 0; i < n; i++) {                 \
+            word bits;                                      \
+            memcpy(&bits, v + i, sizeof bits);              \
+            wrong |= (word) !(expression);                  \
+        }                                                   \
+        return !wrong;                                      \
     }
-    return !wrong;
-}
-
-int fq_are_scales_f64(const double *v, ptrdiff_t n)
-{
-    uint64_t wrong = 0;
-    for (ptrdiff_t i = 0; i < n; i++) {
-        uint64_t bits;
-        memcpy(&bits, v + i, sizeof bits);
-        wrong |= bits - 1 >= 0x7FEFFFFFFFFFFFFFu;
-    }
-    return !wrong;
-}
+ALL(fq_are_scales_f32, float, uint32_t, bits - 1 < 0x7F7FFFFFu)
+ALL(fq_are_scales_f64, double, uint64_t, bits - 1 < 0x7FEFFFFFFFFFFFFFu)
+ALL(fq_are_finite_f32, float, uint32_t, bits << 1 < 0xFF000000u)
+ALL(fq_are_finite_f64, double, uint64_t, bits << 1 < 0xFFE0000000000000u)

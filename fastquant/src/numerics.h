@@ -121,9 +121,11 @@ typedef struct fq_scheme {
     int symmetric, include_zero;
 } fq_scheme;
 
-/* Whether all of n numbers are scales: finite and > 0. */
+/* Whether all of n numbers are finite, and > 0 for scales. */
 int fq_are_scales_f32(const float *v, ptrdiff_t n);
 int fq_are_scales_f64(const double *v, ptrdiff_t n);
+int fq_are_finite_f32(const float *v, ptrdiff_t n);
+int fq_are_finite_f64(const double *v, ptrdiff_t n);
 
 /* float64 to float32 by rounding, as arithmetic does it. */
 void fq_round_f32(const double *v, float *rounded);
