@@ -70,6 +70,19 @@ def sources(name: str) -> list[Any]:
     return [*made, None, "text", b"12", 1.5, 2, [], [1, 2], [1.5, "a"], {}, np.float32(0.3), np.int8(5)]
 
 
+def packed_sources() -> list[Any]:
+    """Bytes, of every layout and not."""
+    made = layouts(codes((5, 3, 2), "uint8"))
+    return [*made, codes((6,), "uint8"), codes((6,), "int8"), None, "text", b"12", [1, 2], np.uint8(3)]
+
+
+SHAPES: list[Any] = [
+    *((5, 3, 4), (5, 3, 3), (5, 3, 8), (5, 3, 5), (5, 3, 7), (5, 4), (5, 3, 4, 1), (5, 1, 4), (0, 3, 4), (5, 0, 4)),
+    *((5, 3, 2), (5, 3, 1), 12, 11, 24, 21, (12,), [5, 3, 4], np.array((5, 3, 4)), (np.int64(5), 3, 4), (5, 3, -4)),
+    *((5, 3, 1 << 70), (5, 3, 4.0), (5, 3, True), (), "no", None, 1.5, True, -1, 1 << 70, ("a",)),
+]
+
+
 def ended(a: np.ndarray, value: Any) -> np.ndarray:
     """A copy with that as the last element."""
     a = a.copy()
@@ -203,12 +216,17 @@ def choices(function: str, name: str, arguments: dict[str, Any]) -> list[Any]:
     """What that argument could be beside those that are there."""
     if name in ("x", "q"):
         return sources(name)
-    if name in ("scale", "offset"):
+    if name == "p":
+        return packed_sources()
+    if name == "shape":
+        return [*SHAPES, np.shape(arguments["p"])]
+    if name in ("scale", "offset", "new_scale"):
         return real_parameters(parameter_shape(arguments))
-    if name == "zero_point":
+    if name in ("zero_point", "new_zero_point"):
         return integer_parameters(parameter_shape(arguments))
     if name == "out":
-        others = [arguments.get(name) for name in ("x", "q", "scale", "zero_point")]
+        names = ("x", "q", "scale", "zero_point", "offset", "new_scale", "new_zero_point")
+        others = [arguments.get(name) for name in names]
         return outputs(result_of(function, arguments), *others)
     if name == "dtype":
         return REAL_TYPES if function == "dequantize" else CODE_TYPES

@@ -11,10 +11,10 @@ import numpy as np
 import fastquant as fq
 from fastquant import _api
 
-FUNCTIONS = ("quantize", "dequantize", "fake_quantize", "minmax", "quantize_dynamic")
+FUNCTIONS = ("quantize", "dequantize", "fake_quantize", "minmax", "quantize_dynamic", "requantize", "pack", "unpack")
 # Arguments of the functions of _api.py, in their order, with the defaults of the public ones.
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    function: {name: p.default for name, p in inspect.signature(getattr(fq, function)).parameters.items()}
+    function: {name: p.default for name, p in inspect.signature(getattr(fq, function)).parameters.items()}  # empty: none
     for function in FUNCTIONS
 }
 

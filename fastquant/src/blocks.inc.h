@@ -225,7 +225,8 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
 }
 
 /* From load to store a block is one long chain of dependent instructions, longer than a scheduler holds several of.
- * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. */
+ * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. Small floats have too many
+ * constants for that: their blocks would not stay in registers (18% on Sapphire Rapids). */
 LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const lane_run_params *p, int real, int kind,
                           int how, int columns, int stream)
 {
@@ -238,9 +239,12 @@ LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const
         j += BLOCK;
         if (!columns && --c.left == 0)
             cursor_next(&c, p, real, how);
-        next = quotients_of(x, j, &c, p, real, kind, how, columns);
         lane_prefetch(x, in, p->ahead);
+        if (kind != SMALL_FLOATS)
+            next = quotients_of(x, j, &c, p, real, kind, how, columns);
         store_codes_of(b, q, &p->code, real, kind, stream);
+        if (kind == SMALL_FLOATS)
+            next = quotients_of(x, j, &c, p, real, kind, how, columns);
         q += out;
         b = next;
     }
@@ -272,24 +276,22 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
                            int kind, int how, int columns, int stream)
 {
     char unpacked[BLOCK];
+    vf values[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
     lane_prefetch(q, BLOCK * code_bytes(kind) / code_packs(kind, &p->code), p->ahead);
     if (code_packs(kind, &p->code) > 1) {
         vb_store(unpacked, unpack_block(q, p->code.packs), 0);
         q = unpacked;
     }
-    for (size_t k = 0; k < 4; k += 2) {
-        const char *at = q + k * LANES * code_bytes(kind);
+    if (kind == SMALL_FLOATS)
+        small_values(q, values, &p->code);
+    for (size_t k = 0; k < 4; k++) {
         char *to = x + k * LANES * real_bytes(real);
-        vi first = vi_set(0), second = vi_set(0);
-        vf a = vf_set(0.0f), b = a;
-        if (kind == SMALL_FLOATS) {
-            vf_widen_small_float(at, &p->code.values, &a, &b);
-        } else {
-            first = load_integers(kind, at, &p->code);
-            second = load_integers(kind, at + LANES * code_bytes(kind), &p->code);
-        }
-        dequantize_8(first, a, to, j + k * LANES, c, p, real, kind, how, columns, stream);
-        dequantize_8(second, b, to + LANES * real_bytes(real), j + (k + 1) * LANES, c, p, real, kind, how, columns, stream);
+        vi integers = vi_set(0);
+        if (kind != SMALL_FLOATS)
+            integers = load_integers(kind, q + k * LANES * code_bytes(kind), &p->code);
+        else if (how != FQ_ONE_PRODUCT || real == FQ_f64)  /* elsewhere the scale has it */
+            values[k] = vf_mul(values[k], vf_set(p->code.values.power));
+        dequantize_8(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
     }
 }
 
@@ -301,7 +303,7 @@ LANE void fake_quantize_block(const char *x, char *y, size_t j, const lane_curso
     if (kind == SMALL_FLOATS) {
         char codes[BLOCK];
         store_codes_of(quotients_of(x, j, c, p, real, kind, how, columns), codes, &p->code, real, kind, 0);
-        dequantize_block(codes, y, j, c, p, real, kind, how, columns, stream);  /* its prefetch does no harm */
+        dequantize_block(codes, y, j, c, p, real, kind, how == FQ_GENERAL ? FQ_GENERAL : FQ_TWO_PRODUCTS, columns, stream);
         return;
     }
     for (size_t k = 0; k < 4; k++) {

@@ -15,7 +15,7 @@ typedef struct {
     int mantissa, smallest, largest, nan, nan_sign;   /* small floats: fq_float_type */
     int unsigned_zero, above;
     float ceiling, last;
-    int base, not_zero, slow;
+    int base, weight, not_zero, slow;
     int packs;
     v_small_float values;
 } lane_code;
@@ -46,7 +46,7 @@ LANE lane_code lane_code_of(const fq_tile *t)
     c.last = fq_float_values[t->code][f->largest];
     if (c.above > f->largest)
         c.last += c.last - fq_float_values[t->code][f->largest - 1];
-    c.base = (c.smallest >> (23 - c.mantissa));
+    c.base = ((c.smallest >> 23) + 23 - c.mantissa) << 7;
     c.not_zero = f->zero_sign ? 256 : (int)f->sign;
     c.slow = c.above > f->largest && !f->zero_sign;  /* there NaN looks like a negative zero */
     c.values.magnitude = c.sign - 1;
@@ -56,7 +56,10 @@ LANE lane_code lane_code_of(const fq_tile *t)
     c.values.power = fq_float_of((uint32_t)(127 + 15 - f->bias) << 23);
     c.values.last = f->beyond == f->nan ? f->largest : f->beyond;  /* infinity is a value, NaN is none */
     c.values.nan = f->nan == 0x80 ? 0x80 : 256;
+    c.values.rare = f->nan == 0x80 ? 0x80 : 0x7F;  /* elsewhere a NaN too, if anything at all */
     c.values.binade = 1 << f->mantissa;
+    c.weight = 1 << (7 - f->mantissa);
+    c.values.pad = 8 - type->bits;
     c.values.upper = c.values.last >> f->mantissa == 31 && f->beyond == f->nan ? 16 << f->mantissa : 0;
     return c;
 }
@@ -83,14 +86,14 @@ LANE vi vi_small_float_or_nan(vf b, vf sign_of, const lane_code *c)
     return vi_choose(vi_nan_lanes(sign_of), nan, code);
 }
 
-/* Without NaN, and with magnitudes for quotients: the code, plus c->base. */
+/* Without NaN, and with magnitudes for quotients: the code times c->weight, plus c->base. The sum's upper half is its
+ * exponent, 128 for each binade of 2^mantissa codes; its lower half counts steps. */
 LANE vi vi_small_magnitude(vf a, const lane_code *c)
 {
     vf b = vf_at_most_always(vf_set(c->last), a);
     vi binade = vi_and(vi_bits(vf_max(b, vf_bits(vi_set(c->smallest)))), vi_set(0x7F800000));
     vi base = vi_add(binade, vi_set((23 - c->mantissa) << 23));
-    vi steps = vi_sub(vi_bits(vf_add(b, vf_bits(base))), base);
-    return vi_add(vi_shift_right(binade, 23 - c->mantissa), steps);
+    return vi_halves(vi_bits(vf_add(b, vf_bits(base))), c->weight);
 }
 
 /* The same as vb_small_floats, for all that there is. Not inlined, since it is rare and everywhere. */
@@ -108,7 +111,7 @@ LANE_CALL void any_small_floats(const float *a, const float *sign_of, char *code
 LANE vb vb_small_floats(const vf a[4], const vf sign_of[4], const lane_code *c)
 {
     vi code[4], sign[4];
-    if (c->slow | vf_any_nan(sign_of[0], sign_of[1]) | vf_any_nan(sign_of[2], sign_of[3])) {
+    if (c->slow | vf_any_nan_of_4(sign_of)) {
         float magnitudes[4 * LANES], signs[4 * LANES];
         char codes[4 * LANES];
         for (int k = 0; k < 4; k++) {
@@ -122,7 +125,7 @@ LANE vb vb_small_floats(const vf a[4], const vf sign_of[4], const lane_code *c)
         code[k] = vi_small_magnitude(a[k], c);
         sign[k] = vi_bits(sign_of[k]);
     }
-    return vb_narrow_signs(code, sign, c->base, c->sign, c->not_zero);
+    return vb_narrow_signs(code, sign, c->base, 7 - c->mantissa, c->sign, c->not_zero);
 }
 
 /* Levels (integers nearest to the quotients) plus zero points. Those of words are within the levels of their type; those
@@ -142,6 +145,31 @@ LANE vb vb_integers(int kind, const vi level[4], v_zero_points z, const lane_cod
         return vb_narrow_unsigned(level[0], level[1], level[2], level[3], z);
     codes = vb_narrow_signed(level[0], level[1], level[2], level[3], z);
     return kind == SMALL_INTEGERS ? vb_clamp(codes, c->lowest, c->highest, c->mask) : codes;
+}
+
+/* A block's small floats, each divided by c->values.power. NaN and the upper binade of a type that float16 has no room
+ * for are rare enough for a call. */
+LANE_CALL void any_values(const char *q, float *values, const lane_code *c)
+{
+    for (size_t k = 0; k < 4; k += 2) {
+        vf a, b;
+        vf_widen_small_float(q + k * LANES, &c->values, &a, &b);
+        vf_store(values + k * LANES, a, 0);
+        vf_store(values + (k + 1) * LANES, b, 0);
+    }
+}
+
+LANE void small_values(const char *q, vf v[4], const lane_code *c)
+{
+    if (vb_any_rare(vb_load(q), &c->values)) {
+        float values[4 * LANES];
+        any_values(q, values, c);
+        for (int k = 0; k < 4; k++)
+            v[k] = vf_load(values + k * LANES);
+    } else {
+        vf_widen_usual(q, &c->values, v);
+        vf_widen_usual(q + 2 * LANES, &c->values, v + 2);
+    }
 }
 
 /* Eight codes as integers. */

@@ -63,6 +63,10 @@ LANE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 LANE vf vf_magnitude(vf v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
 /* Whether a or b has a NaN in any lane. */
 LANE int vf_any_nan(vf a, vf b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_UNORD_Q)); }
+LANE int vf_any_nan_of_4(const vf v[4])
+{
+    return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(v[0], v[1], _CMP_UNORD_Q), _mm256_cmp_ps(v[2], v[3], _CMP_UNORD_Q)));
+}
 
 /* ---- integers ---- */
 
@@ -79,6 +83,8 @@ LANE vi vi_above(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
 LANE vi vi_choose(vi mask, vi yes, vi no) { return _mm256_blendv_epi8(no, yes, mask); }
 LANE vi vi_sign(vi v) { return _mm256_srai_epi32(v, 31); }
 LANE vi vi_shift_right(vi v, int n) { return _mm256_srl_epi32(v, _mm_cvtsi32_si128(n)); }
+/* The upper 16 bits plus `weight` times the lower ones, both halves below 2^15. */
+LANE vi vi_halves(vi v, int weight) { return _mm256_madd_epi16(v, _mm256_set1_epi32(1 << 16 | weight)); }
 LANE vi vi_nan_lanes(vf v) { return _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)); }
 LANE vi vi_bits(vf v) { return _mm256_castps_si256(v); }
 LANE vf vf_bits(vi v) { return _mm256_castsi256_ps(v); }
@@ -204,13 +210,14 @@ LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
     return vb_in_order(_mm256_packus_epi16(ab, cd));
 }
 
-/* Codes without sign (below 2^15), less `base`, with the signs of four vectors of floats. Signs go the same way as codes:
+/* Codes without sign, times 2^shift, plus `base`, all below 2^15: with the signs of four vectors of floats. Signs go the same way as codes:
  * saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
-LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int sign, int not_zero)
+LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shift, int sign, int not_zero)
 {
     const __m256i less = _mm256_set1_epi16((short)base), zero = _mm256_setzero_si256();
-    __m256i ab = _mm256_sub_epi16(_mm256_packs_epi32(code[0], code[1]), less);
-    __m256i cd = _mm256_sub_epi16(_mm256_packs_epi32(code[2], code[3]), less);
+    const __m128i down = _mm_cvtsi32_si128(shift);
+    __m256i ab = _mm256_srl_epi16(_mm256_sub_epi16(_mm256_packs_epi32(code[0], code[1]), less), down);
+    __m256i cd = _mm256_srl_epi16(_mm256_sub_epi16(_mm256_packs_epi32(code[2], code[3]), less), down);
     __m256i signs = _mm256_packs_epi16(_mm256_packs_epi32(sign_of[0], sign_of[1]),
                                        _mm256_packs_epi32(sign_of[2], sign_of[3]));
     __m256i v = _mm256_packus_epi16(ab, cd);
@@ -237,9 +244,30 @@ LANE vi vi_widen_i16(const void *p) { return _mm256_cvtepi16_epi32(_mm_loadu_si1
 LANE vi vi_widen_u16(const void *p) { return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)); }
 
 /* Small floats in bytes by way of float16, whose exponent has room for theirs: moved into place they are a power of two
- * too small, subnormals included. Magnitudes above `last` are NaN, and so is the byte `nan` (256: none). Where a type uses
+ * too small, subnormals included, and left so. Magnitudes above `last` are NaN, and so is the byte `nan` (256: none). Where a type uses
  * the exponent that float16 keeps for infinity, magnitudes from `upper` on (0: none) are converted halved. */
-typedef struct { int magnitude, last, nan, up, sign, sign_up, upper, binade; float power; } v_small_float;
+typedef struct { int magnitude, last, nan, rare, up, pad, sign, sign_up, upper, binade; float power; } v_small_float;
+
+LANE vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+
+/* Whether a block has any of these. */
+LANE int vb_any_rare(vb codes, const v_small_float *f)
+{
+    const __m256i most = _mm256_set1_epi8((char)((f->upper ? f->upper : f->last + 1) - 1));
+    __m256i magnitude = _mm256_and_si256(codes, _mm256_set1_epi8((char)f->magnitude));
+    __m256i rare = _mm256_cmpeq_epi8(codes, _mm256_set1_epi8((char)f->rare));
+    return _mm256_movemask_epi8(_mm256_or_si256(rare, _mm256_cmpgt_epi8(magnitude, most)));
+}
+
+/* 16 of all others: with the sign bit on top of its byte, extending it puts it where float16 has its own. */
+LANE void vf_widen_usual(const void *p, const v_small_float *f, vf v[2])
+{
+    __m128i c = _mm_sll_epi16(_mm_loadu_si128((const __m128i *)p), _mm_cvtsi32_si128(f->pad));
+    __m256i half = _mm256_sll_epi16(_mm256_cvtepi8_epi16(c), _mm_cvtsi32_si128(f->up - f->pad));
+    half = _mm256_and_si256(half, _mm256_set1_epi16((short)(0x8000 | f->magnitude << f->up)));
+    v[0] = _mm256_cvtph_ps(_mm256_castsi256_si128(half));
+    v[1] = _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1));
+}
 
 LANE vf vf_doubled(vf v, __m128i where)
 {
@@ -260,8 +288,8 @@ LANE void vf_widen_small_float(const void *p, const v_small_float *f, vf *first,
     half = _mm256_sll_epi16(magnitude, _mm_cvtsi32_si128(f->up));
     half = _mm256_blendv_epi8(half, _mm256_set1_epi16(0x7E00), is_nan);
     half = _mm256_or_si256(half, _mm256_sll_epi16(sign, _mm_cvtsi32_si128(f->sign_up)));
-    *first = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_castsi256_si128(half)), _mm256_set1_ps(f->power));
-    *second = _mm256_mul_ps(_mm256_cvtph_ps(_mm256_extracti128_si256(half, 1)), _mm256_set1_ps(f->power));
+    *first = _mm256_cvtph_ps(_mm256_castsi256_si128(half));
+    *second = _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1));
     if (f->upper) {
         *first = vf_doubled(*first, _mm256_castsi256_si128(upper));
         *second = vf_doubled(*second, _mm256_extracti128_si256(upper, 1));
@@ -269,8 +297,6 @@ LANE void vf_widen_small_float(const void *p, const v_small_float *f, vf *first,
 }
 
 /* ---- packed codes, low bits first: 4 * LANES codes to or from 16 or 8 bytes ---- */
-
-LANE vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
 
 /* Neighbours become one number by a multiply-add of bytes: low + 16 * high, or low + 4 * high. */
 LANE __m256i v_pairs(vb v, int mask, int weight)

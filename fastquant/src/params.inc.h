@@ -199,6 +199,24 @@ LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t 
     spread_f32((float *)b->zero_point, sets, run, phase, n);
 }
 
+/* For small floats that come `power` times too small: the same products, rounded the same, if all n scales have room. */
+LANE int scale_values(lane_batch *b, size_t n, float power)
+{
+    vf low, high;
+    for (size_t i = n; i % LANES; i++)
+        b->scale[i] = b->scale[n - 1];
+    low = high = vf_load(b->scale);
+    for (size_t i = 0; i < n; i += LANES) {
+        low = vf_min(low, vf_load(b->scale + i));
+        high = vf_max(high, vf_load(b->scale + i));
+    }
+    if (!(vf_lowest_lane(low) >= FQ_SMALLEST_DIVISOR && vf_highest_lane(high) <= FQ_LARGEST_DIVISOR))
+        return 0;
+    for (size_t i = 0; i < n; i += LANES)
+        vf_store(b->scale + i, vf_mul(vf_load(b->scale + i), vf_set(power)), 0);
+    return 1;
+}
+
 /* What a vector of 8 elements is converted with: the same in all lanes for a row, a lane's own for columns. Members that a
  * kernel does not use cost nothing: everything is inlined. */
 typedef struct {
