@@ -79,7 +79,7 @@ LANE ptrdiff_t ahead_of(int op, const fq_tile *t, int real)
 {
     if (t->ahead || !t->stream)
         return t->ahead;
-    return op == FQ_dequantize ? 1536 : 5 * BLOCK * (ptrdiff_t)real_bytes(real);
+    return op == FQ_dequantize ? 1536 : 16 * BLOCK * (ptrdiff_t)real_bytes(real);
 }
 
 LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)
@@ -207,21 +207,52 @@ LANE lane_block quotients_of(const char *x, size_t j, const lane_cursor *c, cons
     return b;
 }
 
+/* Codes of a byte, as they are narrowed. */
+LANE vb codes_of(lane_block *b, const lane_code *c, int real, int kind)
+{
+    if (kind == SMALL_FLOATS)
+        return vb_small_floats(b->y, b->sign_of, c);
+    if (real != FQ_f64)
+        for (int k = 0; k < 4; k++)
+            b->level[k] = vi_nearest(b->y[k]);
+    return vb_integers(kind, b->level, b->zero_points, c);
+}
+
 LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, int kind, int stream)
 {
-    vb codes;
-    if (real != FQ_f64 && kind != SMALL_FLOATS)
-        for (int k = 0; k < 4; k++)
-            b.level[k] = vi_nearest(b.y[k]);
     if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS) {
+        if (real != FQ_f64)
+            for (int k = 0; k < 4; k++)
+                b.level[k] = vi_nearest(b.y[k]);
         store_words(kind, b.level, b.zero_point, q, stream);
-        return;
+    } else if ((kind == SMALL_FLOATS || kind == SMALL_INTEGERS) && c->packs > 1) {
+        pack_block(codes_of(&b, c, real, kind), q, c->packs, stream);
+    } else {
+        vb codes = vb_in_order(codes_of(&b, c, real, kind));
+        vb_store(q, kind == SMALL_INTEGERS ? vb_mask(codes, c->mask) : codes, stream);
     }
-    codes = kind == SMALL_FLOATS ? vb_small_floats(b.y, b.sign_of, c) : vb_integers(kind, b.level, b.zero_points, c);
-    if ((kind == SMALL_FLOATS || kind == SMALL_INTEGERS) && c->packs > 1)
-        pack_block(codes, q, c->packs, stream);
-    else
-        vb_store(q, codes, stream);
+}
+
+/* Two codes a byte, four blocks at a time: a line that is streamed is then written at once. */
+LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane_cursor *c, const lane_run_params *p,
+                           int real, int kind, int how, int columns, int stream)
+{
+    const size_t in = BLOCK * real_bytes(real);
+    size_t done = 0;
+    for (; blocks - done >= 4; q += 64) {
+        vb codes[4];
+        for (int k = 0; k < 4; k++, done++) {
+            lane_block b;
+            if (!columns && c->left == 0)
+                cursor_next(c, p, real, how);
+            c->left--;
+            b = quotients_of(x + done * in, j + done * BLOCK, c, p, real, kind, how, columns);
+            lane_prefetch(x + done * in, in, p->ahead);
+            codes[k] = codes_of(&b, &p->code, real, kind);
+        }
+        v_pack_4_line(codes, q, stream);
+    }
+    return done;
 }
 
 /* From load to store a block is one long chain of dependent instructions, longer than a scheduler holds several of.
@@ -232,7 +263,19 @@ LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const
 {
     const size_t in = BLOCK * real_bytes(real), out = BLOCK * code_bytes(kind) / code_packs(kind, &p->code);
     lane_cursor c = cursor_at(p, real, how, columns);
-    lane_block b = quotients_of(x, j, &c, p, real, kind, how, columns);
+    lane_block b;
+    if ((kind == SMALL_FLOATS || kind == SMALL_INTEGERS) && p->code.packs == 2) {
+        const size_t done = quantize_lines(x, q, j, blocks, &c, p, real, kind, how, columns, stream);
+        x += done * in;
+        q += done * out;
+        j += done * BLOCK;
+        blocks -= done;
+        if (blocks == 0)
+            return;
+        if (done > 0 && !columns && c.left == 0)
+            cursor_next(&c, p, real, how);
+    }
+    b = quotients_of(x, j, &c, p, real, kind, how, columns);
     for (size_t i = 1; i < blocks; i++) {
         lane_block next;
         x += in;
@@ -278,8 +321,9 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
     char unpacked[BLOCK];
     vf values[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
     lane_prefetch(q, BLOCK * code_bytes(kind) / code_packs(kind, &p->code), p->ahead);
-    if (code_packs(kind, &p->code) > 1) {
-        vb_store(unpacked, unpack_block(q, p->code.packs), 0);
+    if (code_packs(kind, &p->code) > 1 || kind == SMALL_INTEGERS) {
+        vb codes = code_packs(kind, &p->code) > 1 ? unpack_block(q, p->code.packs) : vb_load(q);
+        vb_store(unpacked, kind == SMALL_INTEGERS ? vb_extended(codes, p->code.mask, p->code.sign) : codes, 0);
         q = unpacked;
     }
     if (kind == SMALL_FLOATS)
@@ -288,7 +332,7 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
         char *to = x + k * LANES * real_bytes(real);
         vi integers = vi_set(0);
         if (kind != SMALL_FLOATS)
-            integers = load_integers(kind, q + k * LANES * code_bytes(kind), &p->code);
+            integers = load_integers(kind, q + k * LANES * code_bytes(kind));
         else if (how != FQ_ONE_PRODUCT || real == FQ_f64)  /* elsewhere the scale has it */
             values[k] = vf_mul(values[k], vf_set(p->code.values.power));
         dequantize_8(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);

@@ -144,7 +144,7 @@ LANE vb vb_integers(int kind, const vi level[4], v_zero_points z, const lane_cod
     if (kind == UNSIGNED_BYTES)
         return vb_narrow_unsigned(level[0], level[1], level[2], level[3], z);
     codes = vb_narrow_signed(level[0], level[1], level[2], level[3], z);
-    return kind == SMALL_INTEGERS ? vb_clamp(codes, c->lowest, c->highest, c->mask) : codes;
+    return kind == SMALL_INTEGERS ? vb_clamp(codes, c->lowest, c->highest) : codes;
 }
 
 /* A block's small floats, each divided by c->values.power. NaN and the upper binade of a type that float16 has no room
@@ -172,8 +172,8 @@ LANE void small_values(const char *q, vf v[4], const lane_code *c)
     }
 }
 
-/* Eight codes as integers. */
-LANE vi load_integers(int kind, const char *q, const lane_code *c)
+/* Eight codes as integers; small integers as bytes that have been extended. */
+LANE vi load_integers(int kind, const char *q)
 {
     switch (kind) {
     case SIGNED_BYTES: return vi_widen_i8(q);
@@ -181,7 +181,7 @@ LANE vi load_integers(int kind, const char *q, const lane_code *c)
     case SIGNED_WORDS: return vi_widen_i16(q);
     case UNSIGNED_WORDS: return vi_widen_u16(q);
     case ACCUMULATORS: return vi_load((const int32_t *)q);
-    default: return vi_sub(vi_xor(vi_and(vi_widen_u8(q), vi_set(c->mask)), vi_set(c->sign)), vi_set(c->sign));
+    default: return vi_widen_i8(q);
     }
 }
 

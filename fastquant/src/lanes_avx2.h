@@ -76,7 +76,6 @@ LANE vi vi_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 LANE vi vi_sub(vi a, vi b) { return _mm256_sub_epi32(a, b); }
 LANE vi vi_and(vi a, vi b) { return _mm256_and_si256(a, b); }
 LANE vi vi_or(vi a, vi b) { return _mm256_or_si256(a, b); }
-LANE vi vi_xor(vi a, vi b) { return _mm256_xor_si256(a, b); }
 LANE vi vi_and_not(vi a, vi b) { return _mm256_andnot_si256(b, a); }  /* a & ~b */
 LANE vi vi_equal(vi a, vi b) { return _mm256_cmpeq_epi32(a, b); }
 LANE vi vi_above(vi a, vi b) { return _mm256_cmpgt_epi32(a, b); }
@@ -178,12 +177,18 @@ LANE void vf_store_bf16(uint16_t *p, vf v, int nans, int stream)
     v_store_16(p, _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)), stream);
 }
 
-/* ---- codes: four vectors of integers narrow to one of bytes, in order ---- */
+/* ---- codes: four vectors of integers narrow to one of bytes ---- */
 
-/* The packs work on each half of the register, so that the last step puts the eight groups of four codes in order. */
-LANE vb vb_in_order(__m256i v)
+/* The packs work on each half of the register, which leaves the eight groups of four codes in the order 0 2 4 6 1 3 5 7. So
+ * do narrowed codes come and packed ones go; this puts them right, and its inverse wrong. */
+LANE vb vb_in_order(vb v)
 {
     return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+LANE vb vb_as_narrowed(vb v)
+{
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
 }
 
 /* Zero points (|zero_point| <= 32512) for the four vectors. Saturating to int16 before the zero point is added loses
@@ -200,14 +205,14 @@ LANE vb vb_narrow_signed(vi a, vi b, vi c, vi d, v_zero_points z)
 {
     __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z.ab);
     __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z.cd);
-    return vb_in_order(_mm256_packs_epi16(ab, cd));
+    return _mm256_packs_epi16(ab, cd);
 }
 
 LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
 {
     __m256i ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), z.ab);
     __m256i cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), z.cd);
-    return vb_in_order(_mm256_packus_epi16(ab, cd));
+    return _mm256_packus_epi16(ab, cd);
 }
 
 /* Codes without sign, times 2^shift, plus `base`, all below 2^15: with the signs of four vectors of floats. Signs go the same way as codes:
@@ -224,15 +229,23 @@ LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shi
     v = _mm256_or_si256(v, _mm256_and_si256(_mm256_cmpgt_epi8(zero, signs), _mm256_set1_epi8((char)sign)));
     if (not_zero < 256)
         v = _mm256_andnot_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8((char)not_zero)), v);
-    return vb_in_order(v);
+    return v;
 }
 
-/* Bytes within lowest ... highest (signed), of which the bits of mask stay. */
-LANE vb vb_clamp(vb v, int lowest, int highest, int mask)
+/* Bytes within lowest ... highest (signed). */
+LANE vb vb_clamp(vb v, int lowest, int highest)
 {
-    v = _mm256_max_epi8(_mm256_min_epi8(v, _mm256_set1_epi8((char)highest)), _mm256_set1_epi8((char)lowest));
-    return _mm256_and_si256(v, _mm256_set1_epi8((char)mask));
+    return _mm256_max_epi8(_mm256_min_epi8(v, _mm256_set1_epi8((char)highest)), _mm256_set1_epi8((char)lowest));
 }
+
+/* The bits of mask as a number: of two's complement if sign is the highest of them, without sign if that is 0. */
+LANE vb vb_extended(vb v, int mask, int sign)
+{
+    const __m256i s = _mm256_set1_epi8((char)sign);
+    return _mm256_sub_epi8(_mm256_xor_si256(_mm256_and_si256(v, _mm256_set1_epi8((char)mask)), s), s);
+}
+
+LANE vb vb_mask(vb v, int mask) { return _mm256_and_si256(v, _mm256_set1_epi8((char)mask)); }
 
 /* Two vectors to 16 bits, saturated, in order. */
 LANE vb vb_narrow_i16(vi a, vi b) { return _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8); }
@@ -296,7 +309,8 @@ LANE void vf_widen_small_float(const void *p, const v_small_float *f, vf *first,
     }
 }
 
-/* ---- packed codes, low bits first: 4 * LANES codes to or from 16 or 8 bytes ---- */
+/* ---- packed codes, low bits first: 4 * LANES codes, as they were narrowed, to 16 or 8 bytes, and from them in order; of
+ * codes nothing but their low bits counts ---- */
 
 /* Neighbours become one number by a multiply-add of bytes: low + 16 * high, or low + 4 * high. */
 LANE __m256i v_pairs(vb v, int mask, int weight)
@@ -305,17 +319,35 @@ LANE __m256i v_pairs(vb v, int mask, int weight)
                                 _mm256_set1_epi16((short)(weight << 8 | 1)));
 }
 
+/* Every second group is in the upper half. */
 LANE void v_pack_4(vb codes, void *packed, int stream)
 {
-    __m256i pairs = v_pairs(codes, 15, 16);
-    v_store_16(packed, _mm_packus_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)), stream);
+    __m256i pairs = v_pairs(codes, 15, 16), bytes = _mm256_packus_epi16(pairs, pairs);
+    v_store_16(packed, _mm_unpacklo_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1)), stream);
+}
+
+LANE __m256i v_pack_4_twice(vb a, vb b)
+{
+    const __m256i groups = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,
+                                            0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+    __m256i halves = _mm256_packus_epi16(v_pairs(a, 15, 16), v_pairs(b, 15, 16));
+    return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(halves, 0xD8), groups);
+}
+
+/* Four times as many, to a whole line of a cache at once. */
+LANE void v_pack_4_line(const vb codes[4], void *packed, int stream)
+{
+    __m256i first = v_pack_4_twice(codes[0], codes[1]), second = v_pack_4_twice(codes[2], codes[3]);
+    vb_store(packed, first, stream);
+    vb_store((char *)packed + 32, second, stream);
 }
 
 LANE void v_pack_2(vb codes, void *packed)
 {
     __m256i fours = _mm256_madd_epi16(v_pairs(codes, 3, 4), _mm256_set1_epi32(16 << 16 | 1));
-    __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
-    _mm_storel_epi64((__m128i *)packed, _mm_packus_epi16(words, words));
+    __m128i even = _mm256_castsi256_si128(fours), odd = _mm_slli_epi32(_mm256_extracti128_si256(fours, 1), 8);
+    __m128i words = _mm_or_si128(even, odd);
+    _mm_storel_epi64((__m128i *)packed, _mm_packus_epi32(words, words));
 }
 
 LANE vb v_unpack_4(const void *packed)

@@ -1,6 +1,6 @@
 /* 4- and 2-bit codes to and from packed bytes, low bits first. Included by spans.inc.h. */
 
-/* BLOCK codes, of which nothing but the low bits counts, to BLOCK / packs bytes. */
+/* BLOCK codes, as they were narrowed, to BLOCK / packs bytes. */
 LANE void pack_block(vb codes, char *packed, int packs, int stream)
 {
     if (packs == 2)
@@ -33,11 +33,11 @@ LANE void pack_row(const char *codes, char *packed, size_t n, int packs)
     char from[BLOCK] = {0}, to[BLOCK];
     size_t i = 0;
     for (; n - i >= BLOCK; i += BLOCK)
-        pack_block(vb_load(codes + i), packed + i / (size_t)packs, packs, 0);
+        pack_block(vb_as_narrowed(vb_load(codes + i)), packed + i / (size_t)packs, packs, 0);
     if (i == n)
         return;
     memcpy(from, codes + i, n - i);
-    pack_block(vb_load(from), to, packs, 0);
+    pack_block(vb_as_narrowed(vb_load(from)), to, packs, 0);
     memcpy(packed + i / (size_t)packs, to, packed_bytes(n - i, packs));
 }
 
