@@ -171,6 +171,7 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     lo[0], hi[0] = INFINITY, -INFINITY
     t.lo, t.hi, t.poison = lo, hi, &poison
     t.real = real_of_array(x)
+    t.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
     run_tile(active_table[0][<int> FQ_minmax][t.real][0], &t)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0

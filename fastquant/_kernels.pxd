@@ -37,7 +37,6 @@ cdef extern from "src/spans.h" nogil:
         void *poison
         ptrdiff_t extent_step
         uint8_t real, code, far, packs, stream, beyond, precision
-        ptrdiff_t ahead
         void *room
 
     enum:
@@ -50,6 +49,7 @@ cdef extern from "src/spans.h" nogil:
     const fq_real_type fq_real_types[FQ_REAL_COUNT]
     const char *const fq_op_names[FQ_OP_COUNT]
     fq_span_table fq_portable_spans
+    void fq_stream_end()
     int fq_target_count()
     const char *fq_target_name(int target)
     bint fq_target_runs_here(int target)

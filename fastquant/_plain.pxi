@@ -137,6 +137,8 @@ cdef inline bint read_affine(plain_t *p, object scale, object zero_point, object
 cdef inline void call_span(fq_span span, const fq_tile *t) noexcept nogil:
     cdef fq_fpenv env = fq_fpenv_enter()
     span(t)
+    if t.stream:
+        fq_stream_end()
     fq_fpenv_leave(env)
 
 
@@ -155,7 +157,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     cdef const fq_span_table *table = fq_target_table(0) if far else active_table
     t.src, t.dst = cnp.PyArray_BYTES(src), cnp.PyArray_BYTES(dst)
     t.rows, t.n, t.src_step, t.dst_step = 1, cnp.PyArray_SIZE(src), 0, 0
-    t.scale_step = t.offset_step = t.zero_point_step = t.phase = t.ahead = 0
+    t.scale_step = t.offset_step = t.zero_point_step = t.phase = 0
     t.run = t.packs = 1
     t.room = NULL
     t.zero_points = &p.zero_point

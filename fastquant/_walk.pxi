@@ -17,7 +17,7 @@ cdef enum:
     MAX_DIMS = 68        # NumPy's 64, one more for blocks, two more so that there are always two
     BUFFER = 16384       # bytes of a buffer: three of them stay in the first cache, and are no burden to a stack
     NARROW = 32          # width of a tile whose source runs across it: then its columns are long
-    FUSED_BYTES = 65536  # quantize_dynamic: what is read for its range and is still in cache when it is quantized
+    FUSED_BYTES = 16384  # quantize_dynamic: what is read for its range and is still in cache when it is quantized
 
 cdef struct stage_t:
     fq_tile tile             # what is the same for all tiles
@@ -276,8 +276,6 @@ cdef inline void run_dynamic(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrd
     cdef ptrdiff_t group = max(<ptrdiff_t> 1, min(<ptrdiff_t> 1024, FUSED_BYTES // (w.length[a] * w.src.size)))
     cdef ptrdiff_t r = 0, index, step = w.param[b]
     cdef bint fine
-    if w.stage[0].tile.stream:  # fetch the next group while this one is quantized
-        w.stage[0].tile.ahead = group * w.src_step[b]
     while r < rows:
         index = at + r * step
         d.tile.rows, d.tile.n = min(group, rows - r), w.length[a]
@@ -367,5 +365,7 @@ cdef int walk(walk_t *w, int fixed, ptrdiff_t at) noexcept nogil:
             k -= 1
         if k < 0 or w.dynamic.failed:
             break
+    if w.stage[0].tile.stream:
+        fq_stream_end()
     fq_fpenv_leave(env)
     return WALKED

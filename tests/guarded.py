@@ -161,13 +161,13 @@ def calls_of_tiles(target: str, stream: bool) -> int:
                         calls += 1
     for real in REAL_TYPES:
         source = pool("quantize", real, "int8", 0.1, 0, 3 * lengths[-1]).reshape(3, -1)
-        for columns, n in itertools.product((False, True), lengths):
-            for x in sources.arrays(source[:, :n]):
+        many = [source[:, : 9 * n].reshape(-1, n)[:9] for n in (8, 32, 40)]  # short rows, found together
+        for columns, given in [*itertools.product((False, True), [source[:, :n] for n in lengths]), *((False, g) for g in many)]:
+            for x in sources.arrays(given):
                 begin = arithmetic([np.inf, -np.inf, 0], real)
-                lo, hi, poison = (
-                    at.at_the_end(np.full(n if columns else 3, v), v.dtype) for at, v in zip(around, begin, strict=True)
-                )
-                extents(target, "minmax" + "_columns" * columns, real, x, lo, hi, poison)
+                n = given.shape[1] if columns else len(given)
+                lo, hi, poison = (at.at_the_end(np.full(n, v), v.dtype) for at, v in zip(around, begin, strict=True))
+                extents(target, "minmax" + "_columns" * columns, real, x, lo, hi, poison, stream=stream)
                 check(lo, x.astype(lo.dtype).min(axis=int(not columns)))
                 check(hi, x.astype(hi.dtype).max(axis=int(not columns)))
                 calls += 1
@@ -221,14 +221,14 @@ def calls_of_shared_parameters(target: str, stream: bool) -> int:
                     convert(target, span, x, out, *sets, stream=stream, run=run_, phase=phase)
                     check(out, expected)
                     calls += 1
-        for rows, n, ahead in ((3, 32, 0), (2, 96, PAGE // 2), (1030, 32, 2 * PAGE), (7, 64, -PAGE)):
+        for rows, n in ((3, 32), (2, 96), (1030, 32), (7, 64)):
             source = pool(kernel, real, code, 0.1, 0, rows * n).reshape(rows, n)
             sets = given(rows, real, code)
             offset = sets[2] if len(sets) > 2 else None
             expected = reference(kernel, source, *sets[:2], code, real, axis=0, offset=offset)
             for x in together.arrays(source):
                 for out in apart.arrays(np.zeros_like(expected)):
-                    convert(target, (kernel, real, code), x, out, *sets, stream=stream, ahead=ahead)
+                    convert(target, (kernel, real, code), x, out, *sets, stream=stream)
                     check(out, expected)
                     calls += 1
     return calls

@@ -69,7 +69,7 @@ def _tile(x: np.ndarray, out: np.ndarray, n: int, real: str, code: str, stream: 
 def convert(
     target: str, row: tuple[str, str, str], x: np.ndarray, out: np.ndarray, scales: np.ndarray, zero_points: np.ndarray,
     offsets: np.ndarray | None = None, *, stream: bool = False, beyond: bool = False, run: int = 1, phase: int = 0,
-    packs: int = 1, ahead: int = 0,
+    packs: int = 1,
 ) -> None:  # fmt: skip
     """A tile through the span of that row. Parameters: arrays of the arithmetic type, and of int32; of one element, or
     of one for each row; if the kernel is one of columns, for each `run` columns, of which `phase` are before the tile.
@@ -79,7 +79,7 @@ def convert(
     assert all(a is None or a.dtype == ARITHMETIC[real] for a in (scales, offsets))
     n = out.shape[1] if kernel.startswith("dequantize") else x.shape[1]
     t = _tile(x, out, n, real, code, stream, packs)
-    t.run, t.phase, t.ahead = run, phase, ahead
+    t.run, t.phase = run, phase
     t.scales, t.zero_points = scales.ctypes.data, zero_points.ctypes.data
     t.scale_step, t.zero_point_step = _step(scales), _step(zero_points)
     if offsets is not None:
@@ -90,11 +90,12 @@ def convert(
 
 
 def extents(
-    target: str, kernel: str, real: str, x: np.ndarray, lo: np.ndarray, hi: np.ndarray, poison: np.ndarray
-) -> None:
+    target: str, kernel: str, real: str, x: np.ndarray, lo: np.ndarray, hi: np.ndarray, poison: np.ndarray, *,
+    stream: bool = False,
+) -> None:  # fmt: skip
     """Ranges of a tile, into arrays that begin with +inf, -inf and 0; one for each row, or each column."""
     assert all(a.dtype == ARITHMETIC[real] for a in (lo, hi, poison))
-    t = _tile(x, x, x.shape[1], real, "int8", False)
+    t = _tile(x, x, x.shape[1], real, "int8", stream)
     t.lo, t.hi, t.poison, t.extent_step = lo.ctypes.data, hi.ctypes.data, poison.ctypes.data, 1
     _spans(target)[kernel, real, "int8"](t)
 

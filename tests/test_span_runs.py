@@ -234,19 +234,3 @@ def test_rows_that_do_not_follow_each_other(target, row, gap):
     for stream in (False, True):
         convert(target, row, x, out.typed[window], *sets, stream=stream)
         out.check(window, expected, (gap, stream))
-
-
-@pytest.mark.parametrize("row", ELEMENTWISE, ids=" ".join)
-def test_prefetching_changes_nothing(target, row):
-    """Wherever it points to: guarded.py tries the same beside pages that may not be touched."""
-    kernel, real, code = row
-    sets = sets_of(5, real, code)
-    length = 130
-    x = inputs(row, (5, length), sets, columns=False)
-    expected = reference(kernel, x, *sets[:2], code, real, axis=0)
-    out = Canaries(out_dtype(kernel, code, real), (5, length + 2))
-    window = (slice(None), slice(1, 1 + length))
-    for ahead in (1, 64, 4096, 4097, 1 << 40, -1, -4096, -(1 << 40)):
-        for stream in (False, True):
-            convert(target, row, x, out.typed[window], *sets, ahead=ahead, stream=stream)
-            out.check(window, expected, (ahead, stream))

@@ -70,28 +70,6 @@ LANE vi zero_point_at(const lane_cursor *c, const lane_run_params *p, size_t j, 
     return !columns ? c->zero_point : vi_load((real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point) + p->set + j);
 }
 
-/* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: too fast where
- * they read reals, too slow to look like a stream where they read codes. Asking for the block five ahead makes the first
- * as fast as a bare copy (without it 1.13 and 1.25 of one, for quantize and fake_quantize on Zen 2); asking for codes
- * 1.5 KiB ahead, the second (on Sapphire Rapids, dequantizing to bfloat16 took three times as long without). A prefetch
- * beyond the end of an array is no access. */
-LANE ptrdiff_t ahead_of(int op, const fq_tile *t, int real)
-{
-    if (t->ahead || !t->stream)
-        return t->ahead;
-    return op == FQ_dequantize ? 1536 : 16 * BLOCK * (ptrdiff_t)real_bytes(real);
-}
-
-LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)
-{
-    if (ahead > 4096)  /* too far to keep a place in the first cache */
-        for (size_t k = 0; k < nbytes; k += 64)
-            v_prefetch_far(x + ahead + (ptrdiff_t)k);
-    else if (ahead)
-        for (size_t k = 0; k < nbytes; k += 64)
-            v_prefetch(x + ahead + (ptrdiff_t)k);
-}
-
 /* ---- division ---- */
 
 LANE vf lane_divided(vf x, const lane_params *c, int how)

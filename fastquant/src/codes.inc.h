@@ -205,3 +205,24 @@ LANE void store_reals(int real, char *x, vf v, int nans, int stream)
     else
         vf_store_bf16((uint16_t *)x, v, nans, stream);
 }
+
+/* ---- reading ahead ---- */
+
+/* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: too fast where
+ * they read reals, too slow to look like a stream where they read codes. Asking for reals some blocks ahead makes the first
+ * as fast as a bare copy (without it quantize took 1.13 and fake_quantize 1.25 of one on Zen 2; on Sapphire Rapids ranges of
+ * rows are a tenth faster with it, and 16 blocks 6% better than 5); asking for codes 1.5 KiB ahead, the second (on Sapphire
+ * Rapids, dequantizing to bfloat16 took three times as long without). A prefetch beyond the end of an array is no access. */
+LANE ptrdiff_t ahead_of(int op, const fq_tile *t, int real)
+{
+    if (!t->stream)
+        return 0;
+    return op == FQ_dequantize ? 1536 : 16 * 4 * LANES * (ptrdiff_t)real_bytes(real);
+}
+
+LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)
+{
+    if (ahead)
+        for (size_t k = 0; k < nbytes; k += 64)
+            v_prefetch(x + ahead + (ptrdiff_t)k);
+}

@@ -34,10 +34,6 @@ LANE void vb_store(void *p, vb v, int stream)
 }
 
 LANE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
-LANE void v_prefetch_far(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
-
-/* Streaming stores are weakly ordered: another thread may read the output once the call has returned. */
-LANE void v_stream_end(void) { _mm_sfence(); }
 
 /* ---- floats ---- */
 

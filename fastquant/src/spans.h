@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#if defined(__SSE__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
+
 #include "kernels.def.h"
 
 #define FQ_OP_ID(op) FQ_##op,
@@ -54,10 +58,9 @@ typedef struct fq_tile {
     uint8_t real, code;              /* FQ_f32..., FQ_i8... */
     uint8_t far;                     /* some zero point is beyond FQ_NEAR: see numerics.h */
     uint8_t packs;                   /* codes in a byte: 1, or 2 or 4 where they are packed, low bits first */
-    uint8_t stream;                  /* the output will not fit a cache: store past it */
+    uint8_t stream;                  /* the arrays will not fit a cache: read ahead, and store past it */
     uint8_t beyond;                  /* float codes: numbers beyond the finite ones do not saturate */
     uint8_t precision;               /* FQ_f16, FQ_bf16: quotients are rounded to that type; FQ_f32: nothing more */
-    ptrdiff_t ahead;                 /* bytes: how far from what is read to prefetch, 0 for the kernel's own choice */
     void *room;                      /* FQ_ROOM_BYTES for prepared parameters of wide rows, or NULL: fewer at a time */
 } fq_tile;
 
@@ -65,7 +68,8 @@ typedef struct fq_tile {
 #define FQ_ROOM_SETS 8192
 #define FQ_ROOM_BYTES ((FQ_ROOM_SETS + 64) * 20)
 
-/* in and out do not overlap, except that fake_quantize may work in place. Nothing outside the rows is read or written. */
+/* in and out do not overlap, except that fake_quantize may work in place. Nothing outside the rows is read or written. Who
+ * sets `stream` calls fq_stream_end when all tiles are done. */
 typedef void (*fq_span)(const fq_tile *t);
 typedef fq_span fq_span_table[FQ_OP_COUNT][FQ_REAL_COUNT][FQ_CODE_COUNT];
 
@@ -75,6 +79,15 @@ typedef struct fq_target {
     int (*runs_here)(void);
     const fq_span_table *spans;      /* NULL rows: the portable span serves */
 } fq_target;
+
+/* Streaming stores are weakly ordered, and another thread may read the output once the call has returned. Waiting for them
+ * takes as long as some thousand elements: once for a call, not for each tile. */
+static inline void fq_stream_end(void)
+{
+#if defined(__SSE__) || defined(_M_X64)
+    _mm_sfence();
+#endif
+}
 
 extern fq_span_table fq_portable_spans;
 int fq_target_count(void);

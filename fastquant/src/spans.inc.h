@@ -226,8 +226,6 @@ LANE void lane_span(int op, const fq_tile *t, int real, int kind, int columns)
         wide_batches(op, t, kind, columns);
     else
         lane_batches(op, t, real, kind, columns);
-    if (t->stream)
-        v_stream_end();
 }
 
 /* ---- the target's table ---- */
