@@ -177,11 +177,16 @@ LANE lane_block quotients_of(const char *x, size_t j, const lane_cursor *c, cons
             wide_quotients(&b, k, at, i, c, p, kind, columns);
         else
             single_quotients(&b, k, load_reals(real, at), i, c, p, kind, how, columns);
-        b.zero_point[k] = zero_point_at(c, p, i, real, columns);
+        if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS)
+            b.zero_point[k] = zero_point_at(c, p, i, real, columns);
     }
     b.zero_points = c->zero_points;
-    if (columns && (real == FQ_f64 || p->batch->uneven))
-        b.zero_points = v_zero_points_of(b.zero_point[0], b.zero_point[1], b.zero_point[2], b.zero_point[3]);
+    if (columns && (real == FQ_f64 || p->batch->uneven)) {
+        vi z[4];
+        for (int k = 0; k < 4; k++)
+            z[k] = zero_point_at(c, p, j + (size_t)(k * LANES), real, columns);
+        b.zero_points = v_zero_points_of(z[0], z[1], z[2], z[3]);
+    }
     return b;
 }
 
