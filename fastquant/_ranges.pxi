@@ -15,6 +15,17 @@ cdef inline cnp.ndarray zeros_like(cnp.ndarray a):
     return cnp.PyArray_ZEROS(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), cnp.PyArray_TYPE(a), 0)
 
 
+cdef inline void fill(cnp.ndarray a, float v) noexcept:
+    """Contiguous float32 or float64. (The method of that name takes longer than a small kernel.)"""
+    cdef ptrdiff_t i, n = cnp.PyArray_SIZE(a)
+    if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT64:
+        for i in range(n):
+            (<double *> cnp.PyArray_DATA(a))[i] = v
+    else:
+        for i in range(n):
+            (<float *> cnp.PyArray_DATA(a))[i] = v
+
+
 cdef bint settle_all(cnp.ndarray lo, cnp.ndarray hi, cnp.ndarray poison) noexcept:
     cdef ptrdiff_t n = cnp.PyArray_SIZE(lo)
     cdef fq_fpenv env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
@@ -32,8 +43,8 @@ cdef bint settle_all(cnp.ndarray lo, cnp.ndarray hi, cnp.ndarray poison) noexcep
 cdef bint find_extremes(cnp.ndarray x, int real, cnp.ndarray lo, cnp.ndarray hi, const grid_t *g) except -1:
     cdef walk_t w
     cdef cnp.ndarray poison = zeros_like(lo)
-    lo.fill(INFINITY)
-    hi.fill(-INFINITY)
+    fill(lo, INFINITY)
+    fill(hi, -INFINITY)
     begin_walk(&w)
     set_side(&w.src, x, 0)
     w.dst = w.src
@@ -71,7 +82,8 @@ cdef bint quantize_fused(cnp.ndarray x, cnp.ndarray dst, tuple found, int real, 
     if (cnp.PyArray_TYPE(<cnp.ndarray> scales) != cnp.NPY_FLOAT32 or not is_plain(scales)
             or cnp.PyArray_SIZE(<cnp.ndarray> scales) < g.sets):
         raise changed()
-    zero_points.fill(0)  # those of ranges that hold 0 are codes, so never far; until they are found, neither
+    # Those of ranges that hold 0 are codes, so never far; until they are found, neither.
+    memset(cnp.PyArray_DATA(<cnp.ndarray> zero_points), 0, cnp.PyArray_NBYTES(<cnp.ndarray> zero_points))
     set_arrays(s, (wide, zero_points, None), g)
     close_stage(&w, FQ_quantize)
     s.tile.stream = streams(x, dst)

@@ -161,15 +161,17 @@ LANE_CALL void any_values(const char *q, float *values, const lane_code *c)
 
 LANE void small_values(const char *q, vf v[4], const lane_code *c)
 {
-    if (vb_any_rare(vb_load(q), &c->values)) {
-        float values[4 * LANES];
-        any_values(q, values, c);
-        for (int k = 0; k < 4; k++)
-            v[k] = vf_load(values + k * LANES);
-    } else {
+    float values[4 * LANES];
+    if (!vb_any_rare(vb_load(q), &c->values)) {
         vf_widen_usual(q, &c->values, v);
         vf_widen_usual(q + 2 * LANES, &c->values, v + 2);
+        return;
     }
+    if (c->values.upper && vf_widen_upper(q, &c->values, v))
+        return;
+    any_values(q, values, c);
+    for (int k = 0; k < 4; k++)
+        v[k] = vf_load(values + k * LANES);
 }
 
 /* Eight codes as integers; small integers as bytes that have been extended. */

@@ -268,6 +268,24 @@ LANE int vb_any_rare(vb codes, const v_small_float *f)
     return _mm256_movemask_epi8(_mm256_or_si256(rare, _mm256_cmpgt_epi8(magnitude, most)));
 }
 
+/* All of a block that has none but the upper ones, by way of float32, which has room for the exponent but not, at the same
+ * speed, for subnormals: False if there are any. */
+LANE int vf_widen_upper(const void *p, const v_small_float *f, vf v[4])
+{
+    const __m256i keep = _mm256_set1_epi32((int)(0x80000000u | (unsigned)f->magnitude << (f->up + 13)));
+    const __m256i least = _mm256_set1_epi8((char)f->binade);
+    __m256i codes = vb_load(p), magnitude = _mm256_and_si256(codes, _mm256_set1_epi8((char)f->magnitude));
+    __m256i subnormal = _mm256_andnot_si256(_mm256_cmpeq_epi8(magnitude, _mm256_setzero_si256()), _mm256_cmpgt_epi8(least, magnitude));
+    if (_mm256_movemask_epi8(_mm256_or_si256(subnormal, _mm256_cmpeq_epi8(codes, _mm256_set1_epi8((char)f->rare)))))
+        return 0;
+    for (int k = 0; k < 4; k++) {
+        __m256i c = _mm256_slli_epi32(vi_widen_i8((const char *)p + 8 * k), 24);
+        c = _mm256_and_si256(_mm256_sra_epi32(c, _mm_cvtsi32_si128(11 - f->up)), keep);
+        v[k] = _mm256_mul_ps(_mm256_castsi256_ps(c), _mm256_set1_ps(0x1p112f));
+    }
+    return 1;
+}
+
 /* 16 of all others: with the sign bit on top of its byte, extending it puts it where float16 has its own. */
 LANE void vf_widen_usual(const void *p, const v_small_float *f, vf v[2])
 {
