@@ -162,7 +162,7 @@ LANE void wide_extent_columns(const fq_tile *t)
 
 LANE void extent_rows(const fq_tile *t, int real)
 {
-    const ptrdiff_t ahead = ahead_of(FQ_minmax, t, real);
+    const ptrdiff_t ahead = ahead_of(t);
     const int are_short = t->n % LANES == 0 && t->n > 0 && t->n <= SHORT_ROW && t->extent_step == 1;
     ptrdiff_t long_until = 0;
     for (ptrdiff_t r = 0; r < t->rows; r++) {

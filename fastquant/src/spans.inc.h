@@ -89,7 +89,7 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     size_t runs = m, length = n;
     int stream = tile_streams(t, to);
     p->per_set = SIZE_MAX;
-    p->ahead = ahead_of(op, t, real);
+    p->ahead = ahead_of(t);
     /* Short rows of whole blocks that follow each other are one run, in which the parameters change. */
     if (m > 1 && !single && n % BLOCK == 0 && n < BATCH && t->in_step == (ptrdiff_t)from && t->out_step == (ptrdiff_t)to) {
         p->per_set = n / BLOCK;
@@ -115,7 +115,7 @@ LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_ru
     const size_t to = out_bytes(op, real, kind), each_out = out_packs(op, kind, &p->code);
     const int stream = tile_streams(t, m * to / each_out);
     const size_t chunk = m > BATCH ? CHUNK : m;
-    p->ahead = ahead_of(op, t, real);
+    p->ahead = ahead_of(t);
     for (ptrdiff_t r = 0; r < t->rows; r += GROUP)
         for (size_t c = 0; c < m; c += chunk)
             for (ptrdiff_t k = r; k < r + GROUP && k < t->rows; k++) {
