@@ -1,6 +1,6 @@
 /* The memory limit: span kernels beside bare loops that load and stream the same bytes and compute nothing.
  *
- *     cc -O3 -ffp-contract=off -fno-trapping-math -Ifastquant/src bench/bare.c fastquant/src/target_avx2.c -o bare -lm
+ *     cc -O3 -ffp-contract=off -fno-trapping-math -Ifastquant bench/bare.c fastquant/src/{dispatch,floats,numerics,target_avx2}.c -o bare -lm
  *     ./bare [elements]          64Mi unless given
  *
  * Rounds of all loops in turns; the best time of each, and the kernel's over the bare loop's. x86-64 with AVX2. */
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "spans.h"
+#include "src/spans.h"
 
 extern const fq_span_table fq_avx2_spans;
 
@@ -47,6 +47,14 @@ BARE bare_fake_quantize(const float *x, float *y, size_t n)
     _mm_sfence();
 }
 
+static void span(int op, fq_tile t, const void *in, void *out)
+{
+    t.in = in;
+    t.out = out;
+    fq_avx2_spans[op][FQ_f32][FQ_i8](&t);
+    fq_stream_end();
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -63,27 +71,29 @@ int main(int argc, char **argv)
         return 1;
     float *x = memory[0], *y = memory[1];
     uint8_t *q = memory[2];
-    fq_affine p = {.scale = 0.0123, .zero_point = 3, .lowest = -128, .highest = 127, .real = FQ_f32, .code = FQ_i8};
+    const float scale = 0.0123f;
+    const int32_t zero_point = 3;
+    fq_tile t = {.rows = 1, .n = (ptrdiff_t)n, .scales = &scale, .zero_points = &zero_point, .run = 1, .packs = 1,
+                 .real = FQ_f32, .code = FQ_i8, .stream = 1, .precision = FQ_f32};
     static const char *const names[] = {"quantize", "dequantize", "fake_quantize"};
     double best[6];
     for (size_t i = 0; i < n; i++)
         x[i] = (float)(i * 2654435761u % 20001) * 1e-4f - 1.0f;
     memset(y, 0, n * 4);
     memset(q, 0, n);
-    p.stream = 1;
     for (int round = 0; round < 12; round++)
         for (int k = 0; k < 6; k++) {
-            double t = now();
+            double start = now(), time;
             switch (k) {
             case 0: bare_quantize(x, q, n); break;
-            case 1: fq_avx2_spans[FQ_quantize][FQ_f32][FQ_i8](x, q, (ptrdiff_t)n, &p); break;
+            case 1: span(FQ_quantize, t, x, q); break;
             case 2: bare_dequantize(q, y, n); break;
-            case 3: fq_avx2_spans[FQ_dequantize][FQ_f32][FQ_i8](q, y, (ptrdiff_t)n, &p); break;
+            case 3: span(FQ_dequantize, t, q, y); break;
             case 4: bare_fake_quantize(x, y, n); break;
-            case 5: fq_avx2_spans[FQ_fake_quantize][FQ_f32][FQ_i8](x, y, (ptrdiff_t)n, &p); break;
+            case 5: span(FQ_fake_quantize, t, x, y); break;
             }
-            t = now() - t;
-            best[k] = round == 0 || t < best[k] ? t : best[k];
+            time = now() - start;
+            best[k] = round == 0 || time < best[k] ? time : best[k];
         }
     for (int k = 0; k < 6; k += 2)
         printf("%-14s bare %.4f ns/element   kernel %.4f   ratio %.2f\n", names[k / 2], best[k] / (double)n,

@@ -162,7 +162,8 @@ def calls_of_tiles(target: str, stream: bool) -> int:
     for real in REAL_TYPES:
         source = pool("quantize", real, "int8", 0.1, 0, 3 * lengths[-1]).reshape(3, -1)
         many = [source[:, : 9 * n].reshape(-1, n)[:9] for n in (8, 32, 40)]  # short rows, found together
-        for columns, given in [*itertools.product((False, True), [source[:, :n] for n in lengths]), *((False, g) for g in many)]:
+        several = itertools.product((False, True), (source[:, :n] for n in lengths))
+        for columns, given in (*several, *((False, a) for a in many)):
             for x in sources.arrays(given):
                 begin = arithmetic([np.inf, -np.inf, 0], real)
                 n = given.shape[1] if columns else len(given)

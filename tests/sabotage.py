@@ -1,14 +1,15 @@
 """Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree,
 rebuilds the copy, and runs the tests on it until one fails.
 
-    python tests/sabotage.py                    all of them: about 25 s each, --jobs 2 for two at a time
+    python tests/sabotage.py                    all of them: about 40 s each, 25 with ccache; --jobs 2 for two at a time
     python tests/sabotage.py --list
     python tests/sabotage.py "no tail" columns  those whose names contain one of these
 
 Exit status 0 if every mistake is found, 1 if one survives, 2 if the script itself has a problem: a text that is not in
 its file as often as it says, an edit that does not compile, tests that fail without any edit.
 
-Needs what a build needs (Cython, NumPy, a compiler) and the installed package's dependencies.
+Needs what a build needs (Cython, NumPy, a compiler) and the installed package's dependencies. With ccache, what an edit
+does not touch is not compiled again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -32,15 +35,33 @@ COPIED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "fastquant", "te
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
 
 # Those that find most, and fast, first. The others test the reference, the command line or one constant for long.
-TESTS = [
-    f"tests/test_{name}.py"
-    for name in (
-        *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
-        *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-        *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "reentrance", "span_values", "environment"),
-        *("memory", "sweep", "properties"),
-    )
-]
+TESTS = (
+    *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
+    *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
+    *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
+    *("span_values", "environment", "memory", "sweep", "properties"),
+)
+
+# Where an edit is likely to be found: those files first.
+LIKELY = {
+    "_granular.pxi": ("plain_calls",),
+    "_grid.pxi": ("plain_calls",),
+    "_plain.pxi": ("plain_calls", "api"),
+    "_calls.pxi": ("plain_calls", "errors_table"),
+    "_general.pxi": ("plain_calls", "reentrance"),
+    "_ranges.pxi": ("plain_calls", "minmax"),
+    "numerics.c": ("reference", "minmax", "plain_calls"),
+    "_dlpack.pxi": ("dlpack",),
+    "copy.h": ("copies",),
+    "fpenv.h": ("environment",),
+    "onnx.py": ("onnx", "onnx_text", "onnx_errors"),
+    "cpu.py": ("cpu",),
+    "_output.py": ("overlap", "memory"),
+    "_arguments.py": ("errors_table", "errors", "errors_types"),
+    "packing.inc.h": ("span_packs",),
+    "extents.inc.h": ("minmax", "span_tiles"),
+    "params.inc.h": ("exhaustive_small", "span_runs", "span_tiles", "division"),
+}
 
 
 class Broken(Exception):
@@ -61,6 +82,11 @@ class Tree:
                 shutil.copy2(source, path / name)
         self.environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
         self.environment.pop("FASTQUANT_CPU", None)
+        if shutil.which("ccache"):
+            compiler = sysconfig.get_config_var("CC") or "cc"
+            cache = str(path.parent / "ccache")
+            self.environment |= {"CC": f"ccache {compiler}", "CCACHE_NOHASHDIR": "1", "CCACHE_DIR": cache}
+        self.built_as_is = False
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -72,8 +98,11 @@ class Tree:
             check=False,
         )
 
-    def build(self) -> None:
-        """From nothing: no object of an earlier build is used."""
+    def build(self, as_is: bool) -> None:
+        """From nothing: no object of an earlier build is used. as_is: no compiled source has been edited."""
+        if as_is and self.built_as_is:
+            return
+        self.built_as_is = False
         shutil.rmtree(self.path / "build", ignore_errors=True)
         for pattern in ("*.so", "*.pyd", "_kernels.c"):
             for old in (self.path / "fastquant").glob(pattern):
@@ -84,11 +113,13 @@ class Tree:
         where = self.run("-c", "import fastquant._kernels as k; print(k.__file__)").stdout.strip()
         if not Path(where or "/").is_relative_to(self.path):
             raise Broken(f"tests would import {where or 'nothing'}, not the copy in {self.path}")
+        self.built_as_is = as_is
 
-    def test(self, *options: str) -> tuple[bool, list[str]]:
-        """Whether all passed, and the tests that failed."""
+    def test(self, *options: str, first: Sequence[str] = ()) -> tuple[bool, list[str]]:
+        """Whether all passed, and the tests that failed; those of some files are run before the others."""
+        tests = [f"tests/test_{name}.py" for name in (*first, *(name for name in TESTS if name not in first))]
         done = self.run(
-            "-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *TESTS
+            "-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests
         )
         failed = re.findall(r"^(?:FAILED|ERROR) (tests/\S+::.+?|tests/\S+)(?: - .*)?$", done.stdout, re.MULTILINE)
         if done.returncode < 0:
@@ -127,8 +158,8 @@ def outcome(edit: Edit, tree: Tree, options: list[str]) -> tuple[str, str]:
     original = path.read_text()
     try:
         path.write_text(edited(edit, path))
-        tree.build()
-        passed, failed = tree.test("-x", *options)
+        tree.build(as_is=path.suffix == ".py")
+        passed, failed = tree.test("-x", *options, first=LIKELY.get(path.name, ()))
         return ("SURVIVED", "") if passed else ("killed", " ".join(failed))
     except Broken as error:
         return "ERROR", str(error)
@@ -138,7 +169,7 @@ def outcome(edit: Edit, tree: Tree, options: list[str]) -> tuple[str, str]:
 
 def baseline(tree: Tree, deselect_failing: bool) -> list[str]:
     """Options for the other runs, once the tests have passed without any edit."""
-    tree.build()
+    tree.build(as_is=True)
     passed, failed = tree.test()
     if passed:
         return []
@@ -187,7 +218,7 @@ def main() -> int:
                 print(f"{result:9} {edit.name:55} {by}", flush=True)
 
         with ThreadPoolExecutor(max(1, arguments.jobs)) as workers:
-            list(workers.map(work, edits))
+            list(workers.map(work, sorted(edits, key=lambda e: not e.file.endswith(".py"))))  # those need no build
     print(", ".join(f"{count} {result}" for result, count in counts.items()))
     return 2 if counts["ERROR"] else 1 if counts["SURVIVED"] else 0
 

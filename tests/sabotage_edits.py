@@ -9,9 +9,16 @@ from __future__ import annotations
 import sabotage_checks
 import sabotage_lanes
 import sabotage_loops
+import sabotage_rows
 import sabotage_wide
 from sabotage_files import Edit
 
 __all__ = ["EDITS", "Edit"]
 
-EDITS: list[Edit] = [*sabotage_lanes.EDITS, *sabotage_loops.EDITS, *sabotage_checks.EDITS, *sabotage_wide.EDITS]
+EDITS: list[Edit] = [
+    *sabotage_lanes.EDITS,
+    *sabotage_loops.EDITS,
+    *sabotage_checks.EDITS,
+    *sabotage_wide.EDITS,
+    *sabotage_rows.EDITS,
+]

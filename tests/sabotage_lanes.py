@@ -24,7 +24,7 @@ EDITS = [
     Edit(
         "u8: signed saturation",
         LANES,
-        [("vb_in_order(_mm256_packus_epi16(ab, cd))", "vb_in_order(_mm256_packs_epi16(ab, cd))")],
+        [("return _mm256_packus_epi16(ab, cd);", "return _mm256_packs_epi16(ab, cd);")],
     ),
     Edit(
         "no permutation after the packs",
@@ -216,8 +216,8 @@ EDITS = [
         [("c.values.last = f->beyond == f->nan ? f->largest : f->beyond;", "c.values.last = f->largest;")],
     ),
     # ---- spans: parameters ----
-    Edit("two products for tiny scales", SPANS, [(">= FQ_SMALLEST_DIVISOR", ">= 0.0f")]),
-    Edit("two products for huge scales", SPANS, [("<= FQ_LARGEST_DIVISOR", "<= FLT_MAX")]),
+    Edit("two products for tiny scales", SPANS, [("smallest >= FQ_SMALLEST_DIVISOR", "smallest >= 0.0f")]),
+    Edit("two products for huge scales", SPANS, [("largest <= FQ_LARGEST_DIVISOR", "largest <= FLT_MAX")]),
     Edit("batches: all from the first", SPANS, [("memcpy((to), (from) + (first), (m)", "memcpy((to), (from), (m)")]),
     Edit("rows: the first set for all", SPANS, [("set = single ? 0 : i", "set = 0")]),
     Edit("columns: the first reciprocal for all", SPANS, [("vf_load(b->recip + j)", "vf_set(b->recip[0])")]),
@@ -266,7 +266,11 @@ EDITS = [
     Edit("range: the first row for all", SPANS, [("at = r * t->extent_step;", "at = 0 * t->extent_step;")]),
     Edit("range: rows beyond fours", SPANS, [("t->rows - r < 4 ? t->rows - r : 4", "t->rows - r < 4 ? 1 : 4")]),
     Edit("range: last columns in the place of the first", SPANS, [("memcpy(hi + j, h,", "memcpy(hi, h,")]),
-    Edit("range: columns' NaN not summed", SPANS, [("sum = vf_add(sum, v);", "")]),
+    Edit(
+        "range: columns' NaN not summed",
+        SPANS,
+        [("high = vf_max(high, v);\n                sum = vf_add(sum, v);", "high = vf_max(high, v);")],
+    ),
     Edit("float64: columns' NaN not summed", SPANS, [("poison[j] += x[j];", "")]),
     Edit("float64: NaN of one chain", SPANS, [("vd_any_nan(sum[0]) | vd_any_nan(sum[1])", "vd_any_nan(sum[0])")]),
     Edit("float64: minimum of one chain", SPANS, [("vd_min(low[0], low[1])", "low[0]")]),

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-from sabotage_files import SPANS, Edit
-
-COPY, DLPACK, GRANULAR, GRID = (
-    "fastquant/src/copy.h",
-    "fastquant/_dlpack.pxi",
-    "fastquant/_granular.pxi",
-    "fastquant/_grid.pxi",
-)
+from sabotage_files import COPY, DLPACK, GRANULAR, PLAIN_GRID, SPANS, Edit
 
 EDITS = [
     # ---- parameters of many rows or columns ----
@@ -74,19 +67,29 @@ EDITS = [
     Edit(
         "plain: any shape of parameters",
         GRANULAR,
-        [("if not (is_for(scale, g) and is_for(zero_point, g)):", "if False:")],
+        [("if not (is_for(scale, g) and is_for(zero_point, g) and is_for(offset, g)):", "if False:")],
     ),
-    Edit("plain: float codes with zero points", GRANULAR, [("or all_zero(p.zero_points, g.sets)", "or True")]),
-    Edit("plain: scales not checked", GRANULAR, [("plain = are_scales(p.scales, g.sets, wide)", "plain = True")]),
+    Edit(
+        "plain: float codes with zero points",
+        GRANULAR,
+        [("plain = all_zero(p.zero_points, g.sets) or", "plain = True or")],
+    ),
+    Edit(
+        "plain: scales not checked",
+        GRANULAR,
+        [("if scales else fq_are_finite_f32", "if scales and n == 1 else fq_are_finite_f32")],
+    ),
     Edit(
         "plain: parameters overwritten",
         GRANULAR,
-        [("not (apart(<cnp.ndarray> out, scale) and apart(<cnp.ndarray> out, zero_point))", "False")],
+        [("not all_apart(out, (scale, zero_point, offset))", "False")],
     ),
-    Edit("plain: axis beyond the last", GRID, [("if not -ndim <= index < ndim:", "if not -ndim <= index <= ndim:")]),
+    Edit(
+        "plain: axis beyond the last", PLAIN_GRID, [("if not -ndim <= index < ndim:", "if not -ndim <= index <= ndim:")]
+    ),
     Edit(
         "plain: no block for the rest",
-        GRID,
+        PLAIN_GRID,
         [("(shape[i] + g.block - 1) // g.block if i == cut", "shape[i] // g.block if i == cut")],
     ),
 ]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import platform
+import shutil
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +38,16 @@ def bench(*options: str) -> int:
 
 def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Contender:
     return Contender(peer, statement, False, names)
+
+
+def test_bare_loops_fit_the_kernels() -> None:
+    """The program is compiled by hand, with the sources; here only as far as types go."""
+    root = Path(__file__).parent.parent
+    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) or shutil.which("cc")
+    if compiler is None or sys.platform == "win32" or platform.machine() != "x86_64":
+        pytest.skip("no C compiler for x86-64")
+    command = [compiler, "-std=c11", "-Wall", "-Werror", "-fsyntax-only", "-Ifastquant", "bench/bare.c"]
+    subprocess.run(command, cwd=root, check=True)
 
 
 # --- everything, small ---------------------------------------------------------------------------------

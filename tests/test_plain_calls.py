@@ -268,7 +268,7 @@ PLAIN: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "codes to codes, axis": (
         "requantize",
-        {"q": Q, "scale": 0.1, "zero_point": 1, "new_scale": np.full(5, 0.2, np.float32), "new_zero_point": 2, "axis": 0},
+        {"q": Q, "scale": 0.1, "zero_point": 1, "new_scale": np.full(5, 2, np.float32), "new_zero_point": 2, "axis": 0},
     ),
     "pack": ("pack", {"q": codes(name="int4")}),
     "unpack": ("unpack", {"p": np.zeros((3, 4), np.uint8), "dtype": "uint4", "shape": (3, 7)}),

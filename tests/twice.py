@@ -14,7 +14,7 @@ from fastquant import _api
 FUNCTIONS = ("quantize", "dequantize", "fake_quantize", "minmax", "quantize_dynamic", "requantize", "pack", "unpack")
 # Arguments of the functions of _api.py, in their order, with the defaults of the public ones.
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    function: {name: p.default for name, p in inspect.signature(getattr(fq, function)).parameters.items()}  # empty: none
+    function: {name: p.default for name, p in inspect.signature(getattr(fq, function)).parameters.items()}
     for function in FUNCTIONS
 }
 

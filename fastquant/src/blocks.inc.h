@@ -303,7 +303,6 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
 {
     char unpacked[BLOCK];
     vf values[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
-    lane_prefetch(q, BLOCK * code_bytes(kind) / code_packs(kind, &p->code), p->ahead);
     if (code_packs(kind, &p->code) > 1 || kind == SMALL_INTEGERS) {
         vb codes = code_packs(kind, &p->code) > 1 ? unpack_block(q, p->code.packs) : vb_load(q);
         vb_store(unpacked, kind == SMALL_INTEGERS ? vb_extended(codes, p->code.mask, p->code.sign) : codes, 0);
@@ -326,7 +325,6 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
 LANE void fake_quantize_block(const char *x, char *y, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
                               int kind, int how, int columns, int stream)
 {
-    lane_prefetch(x, BLOCK * real_bytes(real), p->ahead);
     if (kind == SMALL_FLOATS) {
         char codes[BLOCK];
         store_codes_of(quotients_of(x, j, c, p, real, kind, how, columns), codes, &p->code, real, kind, 0);
@@ -367,6 +365,7 @@ LANE void lane_blocks(int op, const char *in, char *out, size_t j, size_t blocks
     while (blocks > 0) {
         const size_t m = columns || blocks < p->per_set ? blocks : p->per_set;
         for (size_t i = 0; i < m; i++) {
+            lane_prefetch(in, BLOCK * in_bytes(op, real, kind) / in_packs(op, kind, &p->code), p->ahead);
             if (op == FQ_dequantize)
                 dequantize_block(in, out, j, &c, p, real, kind, how, columns, stream);
             else

@@ -223,5 +223,5 @@ LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)
 {
     if (ahead)
         for (size_t k = 0; k < nbytes; k += 64)
-            v_prefetch(x + ahead + (ptrdiff_t)k);
+            v_prefetch((const void *)((uintptr_t)x + (uintptr_t)ahead + k));
 }
