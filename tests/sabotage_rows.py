@@ -192,7 +192,9 @@ EDITS = [
         [("not all_apart(out, (scale, zero_point, new_scale, new_zero_point))", "False")],
     ),
     Edit(
-        "unpack, plain: any shape", GRANULAR, [("if lengths[i] < 0 or n != cnp.PyArray_DIM(<cnp.ndarray> p, i):", "if False:")]
+        "unpack, plain: any shape",
+        GRANULAR,
+        [("if lengths[i] < 0 or n != cnp.PyArray_DIM(<cnp.ndarray> p, i):", "if False:")],
     ),
     Edit("unpack: bytes that are apart", GRANULAR, [("cnp.PyArray_STRIDE(<cnp.ndarray> p, ndim - 1) != 1:", "False:")]),
     Edit(
