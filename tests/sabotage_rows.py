@@ -38,7 +38,7 @@ EDITS = [
     Edit(
         "small floats: NaN of the last vectors",
         LANES,
-        [(", _mm256_cmp_ps(v[2], v[3], _CMP_UNORD_Q)", ", _mm256_cmp_ps(v[0], v[1], _CMP_UNORD_Q)")],
+        [("b = _mm256_cmp_ps(v[2], v[3], _CMP_UNORD_Q)", "b = a")],
     ),
     Edit(
         "small floats: 0x80 is usual",
@@ -54,7 +54,7 @@ EDITS = [
     Edit(
         "small floats: upper NaN",
         LANES,
-        [("_mm256_or_si256(subnormal, _mm256_cmpeq_epi8(codes, _mm256_set1_epi8((char)f->rare)))", "subnormal")],
+        [("_mm256_or_si256(subnormal, nan)", "subnormal")],
     ),
     Edit("small floats: upper sign", LANES, [("0x80000000u | (unsigned)f->magnitude", "(unsigned)f->magnitude")]),
     Edit("small floats: tiny scales times a power", SPANS, [("vf_lowest_lane(low) >= FQ_SMALLEST_DIVISOR && ", "")]),

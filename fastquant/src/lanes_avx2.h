@@ -61,7 +61,8 @@ LANE vf vf_magnitude(vf v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); 
 LANE int vf_any_nan(vf a, vf b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_UNORD_Q)); }
 LANE int vf_any_nan_of_4(const vf v[4])
 {
-    return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(v[0], v[1], _CMP_UNORD_Q), _mm256_cmp_ps(v[2], v[3], _CMP_UNORD_Q)));
+    __m256 a = _mm256_cmp_ps(v[0], v[1], _CMP_UNORD_Q), b = _mm256_cmp_ps(v[2], v[3], _CMP_UNORD_Q);
+    return _mm256_movemask_ps(_mm256_or_ps(a, b));
 }
 
 /* ---- integers ---- */
@@ -211,8 +212,8 @@ LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
     return _mm256_packus_epi16(ab, cd);
 }
 
-/* Codes without sign, times 2^shift, plus `base`, all below 2^15: with the signs of four vectors of floats. Signs go the same way as codes:
- * saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
+/* Codes without sign, times 2^shift and plus `base`, in all below 2^15, get the signs of four vectors of floats. Signs go
+ * the same way as codes: saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
 LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shift, int sign, int not_zero)
 {
     const __m256i less = _mm256_set1_epi16((short)base), zero = _mm256_setzero_si256();
@@ -253,8 +254,9 @@ LANE vi vi_widen_i16(const void *p) { return _mm256_cvtepi16_epi32(_mm_loadu_si1
 LANE vi vi_widen_u16(const void *p) { return _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)); }
 
 /* Small floats in bytes by way of float16, whose exponent has room for theirs: moved into place they are a power of two
- * too small, subnormals included, and left so. Magnitudes above `last` are NaN, and so is the byte `nan` (256: none). Where a type uses
- * the exponent that float16 keeps for infinity, magnitudes from `upper` on (0: none) are converted halved. */
+ * too small, subnormals included, and left so. Magnitudes above `last` are NaN, and so is the byte `nan` (256: none).
+ * `rare` is the byte of NaN, in the types that have it, by which blocks without any are found. Where a type uses the
+ * exponent that float16 keeps for infinity, magnitudes from `upper` on (0: none) are converted halved. */
 typedef struct { int magnitude, last, nan, rare, up, pad, sign, sign_up, upper, binade; float power; } v_small_float;
 
 LANE vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
@@ -275,8 +277,10 @@ LANE int vf_widen_upper(const void *p, const v_small_float *f, vf v[4])
     const __m256i keep = _mm256_set1_epi32((int)(0x80000000u | (unsigned)f->magnitude << (f->up + 13)));
     const __m256i least = _mm256_set1_epi8((char)f->binade);
     __m256i codes = vb_load(p), magnitude = _mm256_and_si256(codes, _mm256_set1_epi8((char)f->magnitude));
-    __m256i subnormal = _mm256_andnot_si256(_mm256_cmpeq_epi8(magnitude, _mm256_setzero_si256()), _mm256_cmpgt_epi8(least, magnitude));
-    if (_mm256_movemask_epi8(_mm256_or_si256(subnormal, _mm256_cmpeq_epi8(codes, _mm256_set1_epi8((char)f->rare)))))
+    __m256i zero = _mm256_cmpeq_epi8(magnitude, _mm256_setzero_si256());
+    __m256i subnormal = _mm256_andnot_si256(zero, _mm256_cmpgt_epi8(least, magnitude));
+    __m256i nan = _mm256_cmpeq_epi8(codes, _mm256_set1_epi8((char)f->rare));
+    if (_mm256_movemask_epi8(_mm256_or_si256(subnormal, nan)))
         return 0;
     for (int k = 0; k < 4; k++) {
         __m256i c = _mm256_slli_epi32(vi_widen_i8((const char *)p + 8 * k), 24);

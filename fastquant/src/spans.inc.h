@@ -175,8 +175,11 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
         lane_prepare(&b, t, part.set, part.sets, columns && t->rows * t->run < 8 ? FQ_GENERAL : best);
         if (columns && t->run > 1)
             lane_spread(&b, t, part.sets, part.phase, part.m);
-        if (op == FQ_dequantize && !b.has_offset && (kind != SMALL_FLOATS || scale_values(&b, columns ? part.m : part.sets, p.code.values.power)))
-            b.how = FQ_ONE_PRODUCT;
+        if (op == FQ_dequantize && !b.has_offset) {
+            const size_t scales = columns ? part.m : part.sets;
+            if (kind != SMALL_FLOATS || scale_values(&b, scales, p.code.values.power))
+                b.how = FQ_ONE_PRODUCT;
+        }
 #define WITH(how)                                                            \
     do {                                                                     \
         if (columns)                                                         \
