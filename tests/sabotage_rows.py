@@ -80,7 +80,7 @@ EDITS = [
     Edit(
         "packed: 4 bits in halves",
         LANES,
-        [("_mm_unpacklo_epi16(_mm256_castsi256_si128(bytes)", "_mm_unpackhi_epi16(_mm256_castsi256_si128(bytes)")],
+        [("_mm256_extracti128_si256(bytes, 1)), stream)", "_mm256_castsi256_si128(bytes)), stream)")],
     ),
     Edit(
         "packed: 2 bits, odd groups",
@@ -116,11 +116,6 @@ EDITS = [
         [("bits << 1 < 0xFFE0000000000000u", "bits << 1 <= 0xFFE0000000000000u")],
     ),
     Edit("qparams: a zero range", PARAMETERS, [("return range == 0.0 ? 1.0 : step;", "return step;")]),
-    Edit(
-        "qparams: zero point outside the codes",
-        PARAMETERS,
-        [("within(zero_of(low, step, lowest), lowest, highest)", "zero_of(low, step, lowest)")],
-    ),
     Edit("fused: parameters as if they followed", WALK, [("n = rows if step == 1 else 1", "n = rows")]),
     Edit(
         "plain: offsets not passed on",

@@ -104,6 +104,24 @@ def test_scales_that_are_wrong_anywhere(real):
                             fq.quantize(x, scale, **options)
 
 
+@pytest.mark.parametrize("real", ["float32", "float64"])
+def test_offsets_that_are_wrong_anywhere(real):
+    """As for scales; 0 and what is below it are fine."""
+    n = 67
+    x, q = reals((n, 2), real), codes((n, 2))
+    for value in (np.nan, np.inf, -np.inf, 0.0, -0.0, -1.0, 1e-45, -3e38):
+        for place in range(n):
+            offset = np.zeros(n, real)
+            offset[place] = value
+            for function, source in (("quantize", {"x": x}), ("fake_quantize", {"x": x}), ("dequantize", {"q": q})):
+                options = {"dtype": real} if function == "dequantize" else {}
+                made = call_makers(function, **source, scale=0.1, offset=offset, axis=0, **options)
+                assert assert_twice(function, made) == np.isfinite(value), (value, place)
+            if not np.isfinite(value):
+                with pytest.raises(ValueError, match=rf"^offset: got .* at index {place}, expected finite"):
+                    fq.quantize(x, 0.1, offset=offset, axis=0)
+
+
 def test_float64_scales_of_other_types():
     """They are rounded to float32 as a single number is: the plain way, which would read them as they are, is not for
     them. What is no scale after that is refused."""

@@ -52,7 +52,7 @@ static inline double within(double v, double low, double high)
                 double step = step_of(high - low, highest - lowest);                                                \
                 scale[i] = (float)step;                                                                             \
                 wide |= !(scale[i] <= FLT_MAX);                                                                     \
-                zero_point[i] = (int32_t)within(zero_of(low, step, lowest), lowest, highest);                       \
+                zero_point[i] = (int32_t)zero_of(low, step, lowest);  /* a code, since 0 is in the range */         \
             }                                                                                                       \
         } else {                                                                                                    \
             for (ptrdiff_t i = 0; i < n; i++) {                                                                     \
