@@ -176,7 +176,10 @@ def requantize(
     target = Output(out, a, a.shape, codes.dtype, in_place=True)
     single = np.dtype(np.float32)
     scales = read_scale(scale, single, grid), read_scale(new_scale, single, grid, "new_scale")
-    zero_points = read_zero_point(zero_point, grid, old), read_zero_point(new_zero_point, grid, codes, "new_zero_point")
+    zero_points = (
+        read_zero_point(zero_point, grid, old, offsets=False),
+        read_zero_point(new_zero_point, grid, codes, "new_zero_point", offsets=False),
+    )
     before, after = (
         (target.keep_apart(s), target.keep_apart(z), None) for s, z in zip(scales, zero_points, strict=True)
     )
@@ -185,9 +188,10 @@ def requantize(
 
 
 def pack(q: Any) -> Array:
-    a, codes = code_input(q)
+    expected = f"an array of codes of 4 or 2 bits: {', '.join(PACKED_TYPES)}"
+    a, codes = code_input(q, "q", expected)
     if codes.packs == 1:
-        raise TypeError(f"q: got an array of {codes.name}, expected one of 4 or 2 bits: {', '.join(PACKED_TYPES)}")
+        raise TypeError(f"q: got an array of {codes.name}, expected {expected}")
     if a.ndim == 0:
         raise ValueError("q: got an array of shape (), expected one with an axis to pack along")
     packed = np.empty(packed_shape(a.shape, codes), _UINT8)

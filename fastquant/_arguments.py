@@ -14,6 +14,7 @@ import numpy as np
 from fastquant import _kernels
 from fastquant._dtypes import CODE_TYPES, PACKED_TYPES, REAL_TYPES, CodeType, arithmetic_dtype, code_type, code_type_of
 from fastquant._grid import Grid
+from fastquant._results import QParams, Quantized, Range
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -42,6 +43,9 @@ def as_it_lies(value: Any) -> Array:
 def _as_array(value: Any, argument: str, expected: str) -> Array:
     if type(value) is np.ndarray:
         return value
+    if isinstance(value, (QParams, Quantized, Range)):
+        kind = type(value).__name__
+        raise TypeError(f"{argument}: got a {kind}, expected {expected}; pass its members, as in *params")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{argument}: got a masked array, expected {expected}; fill it first, its mask would be lost")
     try:
@@ -80,19 +84,20 @@ def real_input(x: Any, argument: str = "x") -> Array:
     raise TypeError(f"{argument}: got {_kind(x, a)}, expected {_REALS}")
 
 
-def code_input(q: Any, argument: str = "q") -> tuple[Array, CodeType]:
+def code_input(q: Any, argument: str = "q", expected: str = _CODES) -> tuple[Array, CodeType]:
     """q as an array of codes, and their type."""
-    a = _as_array(q, argument, _CODES)
+    a = _as_array(q, argument, expected)
     codes = code_type_of(a.dtype)
     if codes is None:
-        raise TypeError(f"{argument}: got {_kind(q, a)}, expected {_CODES}")
+        raise TypeError(f"{argument}: got {_kind(q, a)}, expected {expected}")
     return np.asarray(a), codes
 
 
 def _check_shape(a: Array, argument: str, grid: Grid) -> None:
     """A parameter has one value or as many as the grid."""
     if a.ndim and a.shape != (grid.shape if grid.axes else (1,)):
-        raise ValueError(f"{argument}: got shape {a.shape}, expected {grid.expected}")
+        hint = f"; these are as many: .reshape{grid.shape}" if grid.axes and a.size == grid.size else ""
+        raise ValueError(f"{argument}: got shape {a.shape}, expected {grid.expected}{hint}")
 
 
 def _at(a: Array, i: int) -> str:
@@ -140,7 +145,10 @@ def read_scale(scale: Any, real: np.dtype[Any], grid: Grid, argument: str = "sca
     return rounded
 
 
-def read_zero_point(zero_point: Any, grid: Grid, codes: CodeType, argument: str = "zero_point") -> Array:
+def read_zero_point(
+    zero_point: Any, grid: Grid, codes: CodeType, argument: str = "zero_point", offsets: bool = True
+) -> Array:
+    """offsets: whether the function has an argument for them."""
     expected = "int32 integers"
     if type(zero_point) is int and -(2**31) <= zero_point < 2**31:
         z = np.full((), zero_point, _INT32)
@@ -150,7 +158,7 @@ def read_zero_point(zero_point: Any, grid: Grid, codes: CodeType, argument: str 
         if a.dtype.kind not in "iu" and own is None:
             if type(zero_point) is int:
                 raise ValueError(f"{argument}: got {zero_point}, expected {expected}")
-            hint = "; a real offset goes into offset" if a.dtype.kind == "f" else ""
+            hint = "; a real offset goes into offset" if a.dtype.kind == "f" and offsets else ""
             raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}{hint}")
         _check_shape(a, argument, grid)
         if own is not None and own.is_float:
@@ -189,6 +197,8 @@ def read_offset(offset: Any, zero_points: Array, real: np.dtype[Any], grid: Grid
 def _narrow_dtype(zero_point: Any) -> CodeType | None:
     """The code type that a zero point's dtype names. int32, such as qparams returns, and int64 say nothing."""
     own = getattr(zero_point, "dtype", None)
+    if own is not None and not isinstance(own, np.dtype) and hasattr(zero_point, "__dlpack__"):  # a torch tensor, say
+        own = _as_array(zero_point, "zero_point", "int32 integers").dtype
     codes = code_type_of(own) if isinstance(own, np.dtype) else None
     return codes if codes is not None and codes.name in CODE_TYPES else None
 

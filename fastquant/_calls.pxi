@@ -19,7 +19,7 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, 
         also an array of such numbers: see axis, block_size.
     zero_point : int32 integer, the code of x = 0, also one outside dtype; or an array of them of scale's shape.
         0 where dtype is a float type.
-    dtype : the code type, as a name, a type or a dtype: int8, uint8, int16, uint16, int4, uint4, int2, uint2,
+    dtype : the code type, as a name, a NumPy or ml_dtypes type, or a dtype of those: int8, uint8, int16, uint16, int4, uint4, int2, uint2,
         float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float6_e2m3fn, float6_e3m2fn or float4_e2m1fn.
         Types that NumPy lacks are those of ml_dtypes, one code a byte. None: the zero point's type if it is a NumPy
         array or scalar of a code type, else out's, else int8. The int32 zero points of qparams and quantize_dynamic do
@@ -127,7 +127,8 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, block_size
     """dequantize(quantize(x)) in one pass: what x becomes by quantizing, as reals.
 
     x, scale, zero_point, axis, block_size, offset and saturate are those of quantize; dtype, the code type, is int8
-    unless given, and a NumPy zero point of another code type is refused. The result has x's type and shape, in x's
+    unless given (the int32 zero points of qparams do not tell: give dtype with them), and a zero point of another code
+    type is refused. The result has x's type and shape, in x's
     units; out has them too and may be x itself. NaN becomes the real of its code: with integer codes, of the lowest.
     Bit-identical to the two calls with that dtype, on every CPU.
 
@@ -237,7 +238,8 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
                    Inference", arXiv 2004.09602, section 3.1.2). Unsigned types: the zero point is their middle,
                    (highest + 1) / 2, and the divisor highest - middle; for uint8 128 and 127.
     asymmetric     scale = (hi - lo) / (highest - lowest), zero_point = nearest(lowest - lo / scale), ties to even, as
-                   in the ONNX operator DynamicQuantizeLinear. With include_zero the range is first widened to hold 0,
+                   in the ONNX operator DynamicQuantizeLinear, which computes in float32: for its very bits use
+                   fastquant.onnx. With include_zero the range is first widened to hold 0,
                    so that 0 has a code of its own, and the zero point lies in dtype; without, it is any int32.
     narrow_range   leaves out the lowest code: -128 of int8, 0 of uint8
     float codes    scale = max(|lo|, |hi|) / largest finite number, zero_point = 0; only symmetric and without

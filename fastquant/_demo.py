@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import math
 import time
 from pathlib import Path
 
@@ -95,9 +96,12 @@ def run(args: argparse.Namespace) -> int:
     labels, restored = [kind], [x]
     rows = [[kind, f"{vectors.nbytes:,}", "", "", ""]]
     for label, axis in (("int8 per tensor", None), ("int8 per token", 0)):
-        start = time.perf_counter()
-        q, scale, zero_point = fq.quantize_dynamic(x, "int8", axis=axis)
-        milliseconds = f"{(time.perf_counter() - start) * 1e3:.1f}"
+        seconds = math.inf
+        for _ in range(5):
+            start = time.perf_counter()
+            q, scale, zero_point = fq.quantize_dynamic(x, "int8", axis=axis)
+            seconds = min(seconds, time.perf_counter() - start)
+        milliseconds = f"{seconds * 1e3:.1f}"
         nbytes = q.nbytes + np.asarray(scale).nbytes
         sqnr = decibels(measure(vectors, q, scale, zero_point, axis))
         rows.append([label, f"{nbytes:,}", f"{nbytes / vectors.nbytes:.1%}", sqnr, milliseconds])

@@ -28,7 +28,7 @@ class Grid(NamedTuple):
     def expected(self) -> str:
         """What a parameter's shape may be, for error messages."""
         if not self.axes:
-            return "one number; for one of each channel, give axis"
+            return "one number; for one of each channel or block, give axis or block_size"
         if self.block:
             return f"one number or shape {self.shape}, one for each block of {self.block} along axis {self.block_axis}"
         if len(self.axes) == 1:

@@ -15,7 +15,7 @@ from fastquant._results import QParams, Range
 
 def check_not_empty(a: Array, grid: Grid) -> None:
     if a.size == 0 and grid.size > 0:
-        raise ValueError(f"x: got shape {a.shape}, expected at least one value: nothing has no range")
+        raise ValueError(f"x: got shape {a.shape}, expected at least one value for each scale")
 
 
 def extremes(a: Array, grid: Grid) -> Range:
@@ -25,7 +25,7 @@ def extremes(a: Array, grid: Grid) -> Range:
     hi = np.empty_like(lo)
     if a.size and not _kernels.extremes(a, lo, hi, grid.strides, grid.block_axis, grid.block):
         where = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
-        at = f" at index ({', '.join(map(str, where))})" if a.ndim else ""
+        at = f" at index {where[0] if a.ndim == 1 else tuple(map(int, where))}" if a.ndim else ""
         raise ValueError(f"x: got {a[where]}{at}, expected finite values: NaN and infinity have no scale")
     return Range(lo, hi)
 

@@ -251,7 +251,7 @@ TABLE = [
     # ---- pack and unpack ----
     *rows(
         "pack",
-        ({"q": Q}, T, "q: got an array of int8, expected one of 4 or 2 bits: int4, uint4"),
+        ({"q": Q}, T, "q: got an array of int8, expected an array of codes of 4 or 2 bits: int4, uint4"),
         ({"q": Q.astype(np.int32)}, T, "q: got an array of int32"),
         ({"q": Q.view(F8)}, T, "q: got an array of float8_e4m3fn"),
         ({"q": Q.view(ml_dtypes.float6_e2m3fn)}, T, "q: got an array of float6_e2m3fn"),

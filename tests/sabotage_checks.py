@@ -121,8 +121,8 @@ EDITS = [
         API,
         [
             (
-                'read_zero_point(new_zero_point, grid, codes, "new_zero_point")',
-                'read_zero_point(zero_point, grid, codes, "new_zero_point")',
+                'read_zero_point(new_zero_point, grid, codes, "new_zero_point", offsets=False)',
+                'read_zero_point(zero_point, grid, codes, "new_zero_point", offsets=False)',
             )
         ],
     ),

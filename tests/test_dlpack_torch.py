@@ -88,3 +88,15 @@ def test_torch_tensors_that_are_negated_lazily(torch):
     with pytest.raises(TypeError, match=r"x: got Tensor.*negative bit"):
         fq.quantize(parts, 1.0)
     assert fq.quantize(parts.resolve_neg(), 1.0).tolist() == [0, -1, -2, -3]
+
+
+def test_the_type_of_a_zero_point(torch):
+    """It tells the type of the codes, as NumPy's does."""
+    x = torch.linspace(-3, 9, 24).reshape(2, 12)
+    one, several = torch.tensor(128, dtype=torch.uint8), torch.tensor([128, 7], dtype=torch.uint8)
+    assert_same(fq.quantize(x, 0.1, one), fq.quantize(x.numpy(), 0.1, np.uint8(128)))
+    assert_same(fq.quantize(x, 0.1, several, axis=0), fq.quantize(x.numpy(), 0.1, several.numpy(), axis=0))
+    assert fq.quantize(x, 0.1, one).dtype == np.uint8
+    assert fq.quantize(x, 0.1, torch.tensor(128, dtype=torch.int32)).dtype == np.int8
+    with pytest.raises(ValueError, match=r"^zero_point: got uint8, expected int8 or int32 where dtype is int8"):
+        fq.fake_quantize(x, 0.1, one)

@@ -36,7 +36,9 @@ SHARED = [
     ({"scale": [[0.1], [0.1, 0.2]]}, TypeError, ["scale: got list"]),
     ({"scale": [0.1, 0.2]}, ValueError, ["scale: got shape (2,)", "give axis"]),
     ({"scale": [[0.1]]}, ValueError, ["scale: got shape (1, 1)"]),
-    ({"scale": SCALES4}, ValueError, ["scale: got shape (4,)", "give axis"]),
+    ({"scale": SCALES4}, ValueError, ["scale: got shape (4,)", "give axis or block_size"]),
+    ({"scale": np.full((4, 1), 0.1), "axis": 0}, ValueError, ["scale: got shape (4, 1)", ".reshape(4,)"]),
+    ({"scale": fq.qparams(-1, 1)}, TypeError, ["scale: got a QParams, expected", "*params"]),
     ({"scale": SCALES4, "axis": 1}, ValueError, ["scale: got shape (4,)", "shape (3,)", "axis 1"]),
     ({"scale": [0.1], "axis": 0}, ValueError, ["scale: got shape (1,)", "shape (4,)", "axis 0"]),
     ({"scale": [0.1, 0.1, -1.0, 0.0], "axis": 0}, ValueError, ["scale: got -1.0 at index 2"]),
@@ -144,9 +146,9 @@ BAD_CODES = [
 ]
 
 BAD_RANGES = [
-    ([1.0, np.nan], ValueError, ["x: got nan at index (1)", "finite"]),
+    ([1.0, np.nan], ValueError, ["x: got nan at index 1,", "finite"]),
     ([[1.0, 2.0], [np.inf, 3.0]], ValueError, ["x: got inf at index (1, 0)", "finite"]),
-    ([-np.inf], ValueError, ["x: got -inf at index (0)"]),
+    ([-np.inf], ValueError, ["x: got -inf at index 0,"]),
     (np.nan, ValueError, ["x: got nan"]),
     ([], ValueError, ["x: got shape (0,)"]),
     (np.zeros((3, 0), np.float32), ValueError, ["x: got shape (3, 0)"]),

@@ -69,9 +69,12 @@ REFUSED: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], list[
     # a zero point of another code type than the default one
     (fq.fake_quantize, (X, 0.1, np.int16(3)), {}, ValueError, ["zero_point: got int16", "int8"]),
     (fq.fake_quantize, (X, 0.1, ml_dtypes.int4(3)), {}, ValueError, ["zero_point: got int4", "int8"]),
+    (fq.dequantize, (fq.quantize_dynamic(X), 0.1), {}, TypeError, ["q: got a Quantized, expected", "members"]),
     # requantize
     (fq.requantize, (X, 0.1, 0, 0.2, 0), {}, TypeError, ["q: got an array of float32", "int32"]),
     (fq.requantize, (Q, 0.0, 0, 0.2, 0), {}, ValueError, ["scale: got 0.0"]),
+    (fq.requantize, (Q, 0.1, 0, 0.2, 0.5), {}, TypeError, ["new_zero_point: got float, expected int32 integers"]),
+    (fq.pack, ([1, 2],), {}, TypeError, ["q: got a list of int64, expected an array of codes of 4 or 2 bits"]),
     (fq.requantize, (Q, 0.1, 0, -0.2, 0), {}, ValueError, ["new_scale: got -0.2"]),
     (fq.requantize, (Q, "1", 0, 0.2, 0), {}, TypeError, ["scale: got"]),
     (fq.requantize, (Q, 0.1, 0, None, 0), {}, TypeError, ["new_scale: got"]),
