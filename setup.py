@@ -14,7 +14,7 @@ if sys.platform == "win32":
 else:
     flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden"]
     # Python's own flags may ask for debug information, which doubles the time to compile; CFLAGS=-g brings it back.
-    if "-g" not in os.environ.get("CFLAGS", "").split():
+    if not any(flag.startswith("-g") for flag in os.environ.get("CFLAGS", "").split()):
         flags.append("-g0")
 
 c_sources = ("dispatch", "floats", "numerics", "target_avx2")

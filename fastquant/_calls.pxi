@@ -19,8 +19,9 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, 
         also an array of such numbers: see axis, block_size.
     zero_point : int32 integer, the code of x = 0, also one outside dtype; or an array of them of scale's shape.
         0 where dtype is a float type.
-    dtype : the code type, as a name, a NumPy or ml_dtypes type, or a dtype of those: int8, uint8, int16, uint16, int4, uint4, int2, uint2,
-        float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float6_e2m3fn, float6_e3m2fn or float4_e2m1fn.
+    dtype : the code type, as a name, a NumPy or ml_dtypes type, or a dtype of those: int8, uint8, int16, uint16, int4,
+        uint4, int2, uint2, float8_e4m3fn, float8_e4m3fnuz, float8_e5m2, float8_e5m2fnuz, float6_e2m3fn, float6_e3m2fn
+        or float4_e2m1fn.
         Types that NumPy lacks are those of ml_dtypes, one code a byte. None: the zero point's type if it is a NumPy
         array or scalar of a code type, else out's, else int8. The int32 zero points of qparams and quantize_dynamic do
         not tell: give dtype with them, unless the codes are int8.

@@ -20,6 +20,12 @@ cdef int set_side(side_t *side, cnp.ndarray a, int bits) except -1:
     return 0
 
 
+cdef inline ptrdiff_t packed_length(ptrdiff_t n, int bits) noexcept nogil:
+    """Bytes of n codes."""
+    cdef ptrdiff_t each = 8 // bits
+    return n // each + (n % each != 0)
+
+
 cdef inline void begin_walk(walk_t *w) noexcept:
     w.stages = 0
     w.dynamic.on = w.dynamic.failed = False
@@ -190,7 +196,7 @@ cdef int check_arrays(cnp.ndarray full, cnp.ndarray other, int bits) except -1:
     for axis in range(ndim):
         n = cnp.PyArray_DIM(full, axis)
         if bits and axis == ndim - 1:
-            n = (n * bits + 7) // 8
+            n = packed_length(n, bits)
             if n > 1 and cnp.PyArray_STRIDE(other, axis) != 1 and cnp.PyArray_SIZE(other) > 0:
                 raise changed()
         if cnp.PyArray_DIM(other, axis) != n:

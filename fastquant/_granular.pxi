@@ -171,7 +171,7 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     if op == FQ_quantize:
         made = array_type_of_code[<int> FQ_u8 if packed else code]
     if packed and op == FQ_quantize:
-        shape[ndim - 1] = (shape[ndim - 1] + each - 1) // each
+        shape[ndim - 1] = packed_length(shape[ndim - 1], bits)
     result = output_for(out, a, ndim, shape, made, packed and op == FQ_quantize)
     if result is None or not all_apart(out, (scale, zero_point, offset)):
         return NotImplemented
@@ -242,7 +242,7 @@ cdef object pack_plain(object q):
     ndim, bits = cnp.PyArray_NDIM(<cnp.ndarray> q), fq_code_types[code].bits
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(<cnp.ndarray> q, i)
-    shape[ndim - 1] = (shape[ndim - 1] * bits + 7) // 8
+    shape[ndim - 1] = packed_length(shape[ndim - 1], bits)
     packed = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_UINT8, 0)
     repack_plain(<cnp.ndarray> q, packed, code, False)
     return packed
@@ -265,7 +265,7 @@ cdef object unpack_plain(object p, int code, object shape):
         if not PyLong_CheckExact((<tuple> shape)[i]):
             return NotImplemented
         lengths[i] = small_integer((<tuple> shape)[i])
-        n = (lengths[i] * fq_code_types[code].bits + 7) // 8 if i == ndim - 1 else lengths[i]
+        n = packed_length(lengths[i], fq_code_types[code].bits) if i == ndim - 1 else lengths[i]
         if lengths[i] < 0 or n != cnp.PyArray_DIM(<cnp.ndarray> p, i):
             return NotImplemented
     if cnp.PyArray_DIM(<cnp.ndarray> p, ndim - 1) > 1 and cnp.PyArray_STRIDE(<cnp.ndarray> p, ndim - 1) != 1:

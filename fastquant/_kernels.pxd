@@ -76,7 +76,7 @@ cdef extern from "src/numerics.h" nogil:
         bint symmetric, include_zero
 
     enum:
-        FQ_RANGE_OK, FQ_RANGE_TOO_WIDE, FQ_ZERO_POINT_TOO_FAR
+        FQ_RANGE_OK, FQ_RANGE_TOO_WIDE
 
     const float FQ_NO_OFFSET
     bint fq_is_far(int32_t zero_point)

@@ -6,10 +6,11 @@ Who calls whom, for one array:
     fq.quantize(x, scale)          is `quantize` in _calls.pxi. Arguments of the plainest kind (a C-contiguous array of
                                    reals, a Python or NumPy number for each parameter) are read in C (_plain.pxi), and
                                    the span is called at once: that is the whole cost of a small call.
-    _api.quantize(...)             takes every other call: lists, strides, axes, blocks, packing, and all errors.
-                                   It checks the arguments and calls
-    run(...)                       which looks at how the arrays lie in memory and walks over them in tiles (_walk.pxi),
-                                   handing each to
+    granular(...)                  in _granular.pxi, and _ranges.pxi for ranges, read the other calls whose arguments are
+                                   plain in C as well: strides, axes, blocks, packing, offsets.
+    _api.quantize(...)             takes every other call: lists, tensors, parameters of other types, and all errors. It
+                                   checks the arguments and calls run(...) in _general.pxi. Both look at how the arrays
+                                   lie in memory and walk over them in tiles (_walk.pxi), handing each to
     a span                         from the table of the active target (src/spans.h).
 
 The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.

@@ -175,7 +175,7 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(a, i)
     if packed:
-        shape[ndim - 1] = (shape[ndim - 1] * bits + 7) // 8
+        shape[ndim - 1] = packed_length(shape[ndim - 1], bits)
     q = output_for(out, a, ndim, shape, array_type_of_code[<int> FQ_u8 if packed else code], packed)
     if q is None:
         return NotImplemented

@@ -158,6 +158,7 @@ EDITS = [
     ),
     # ---- out ----
     Edit("out: behind the first element", GRANULAR, [("if way < 0:", "if False:")]),
+    Edit("out: the same memory in any order", GRANULAR, [("if same and is_plain(src) and", "if same and")]),
     Edit("out: the last element", GRANULAR, [("    high[0] += <size_t> cnp.PyArray_ITEMSIZE(a)\n", "")]),
     Edit(
         "out: packed, in another order",

@@ -20,6 +20,35 @@ def test_in_place_in_another_order(target):
     assert x.T.tobytes() == expected.tobytes()
 
 
+def apart(x: np.ndarray, out: np.ndarray) -> None:
+    """requantize into memory that x shares in part gives what it gives elsewhere."""
+    expected = fq.requantize(x.copy(), 0.1, 0, 0.2, 0)
+    assert fq.requantize(x, 0.1, 0, 0.2, 0, out=out) is out
+    assert out.tobytes() == expected.tobytes()
+
+
+def test_the_same_memory_in_every_order(target):
+    """out begins where x does, or ends, or lies to either side of it; arrays beyond the kernels' buffers."""
+    n = 40_000
+
+    def memory() -> np.ndarray:
+        return np.random.default_rng(0).integers(-100, 100, 3 * n).astype(np.int8)
+
+    m = memory()
+    apart(m[:n].reshape(200, 200).T, m[:n].reshape(200, 200))
+    m = memory()
+    apart(m[:n].reshape(200, 200), m[:n].reshape(200, 200).T)
+    for shift in (0, 1, n // 2, n - 1, n, n + 1):
+        for step in (1, -1):
+            m = memory()
+            apart(m[n : 2 * n][::step], m[shift : shift + n])
+            m = memory()
+            apart(m[shift : shift + n], m[n : 2 * n][::step])
+    for shift in (0, 1, n - 1, n, 2 * n - 1):
+        m = memory()
+        apart(m[: 2 * n : 2], m[shift : shift + n])
+
+
 def test_overlap_that_is_too_hard_to_tell(monkeypatch):
     def give_up(*_, **__):
         raise np.exceptions.TooHardError

@@ -216,7 +216,7 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
     }
 }
 
-/* Two codes a byte, four blocks at a time: a line that is streamed is then written at once. */
+/* Two codes a byte, four blocks at a time: a line that is streamed is then written at once, or two if they share it. */
 LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane_cursor *c, const lane_run_params *p,
                            int real, int kind, int how, int columns, int stream)
 {

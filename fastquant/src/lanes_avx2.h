@@ -352,7 +352,7 @@ LANE __m256i v_pack_4_twice(vb a, vb b)
     return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(halves, 0xD8), groups);
 }
 
-/* Four times as many, to a whole line of a cache at once. */
+/* Four times as many, as much as a line of a cache. */
 LANE void v_pack_4_line(const vb codes[4], void *packed, int stream)
 {
     __m256i first = v_pack_4_twice(codes[0], codes[1]), second = v_pack_4_twice(codes[2], codes[3]);

@@ -138,6 +138,7 @@ LANE_CALL void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_
         FILL(b->offset, (const float *)t->offsets, t->offset_step, first, m);
     b->lowest = code->lowest;
     b->highest = code->highest;
+    b->limit = HIGHEST_QUOTIENT;
     b->uneven = 1;
     b->how = divisor_how(b, m, best);
 }
