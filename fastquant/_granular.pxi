@@ -131,13 +131,10 @@ cdef inline object output_for(object out, cnp.ndarray src, int ndim, cnp.npy_int
     return out if same and is_plain(src) and PyArray_ISCARRAY(<cnp.ndarray> out) else None
 
 
-cdef inline bint all_apart(object out, tuple parameters) noexcept:
+cdef inline bint all_apart(object out, object a, object b, object c, object d) noexcept:
     """Parameters that writing to out does not change."""
-    if out is not None:
-        for parameter in parameters:
-            if not apart(<cnp.ndarray> out, parameter):
-                return False
-    return True
+    return out is None or (apart(<cnp.ndarray> out, a) and apart(<cnp.ndarray> out, b) and apart(<cnp.ndarray> out, c)
+                           and apart(<cnp.ndarray> out, d))
 
 
 cdef object granular(int op, object src, int real, int code, object scale, object zero_point, object offset, object axis,
@@ -173,7 +170,7 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     if packed and op == FQ_quantize:
         shape[ndim - 1] = packed_length(shape[ndim - 1], bits)
     result = output_for(out, a, ndim, shape, made, packed and op == FQ_quantize)
-    if result is None or not all_apart(out, (scale, zero_point, offset)):
+    if result is None or not all_apart(out, scale, zero_point, offset, None):
         return NotImplemented
     b = <cnp.ndarray> result
     full = b if op == FQ_dequantize else a
@@ -204,7 +201,7 @@ cdef object granular_pair(object src, int code, object scale, object zero_point,
             or not read_parameters(&new, new_scale, new_zero_point, None, &g, FQ_f32, code)):
         return NotImplemented
     result = output_for(out, a, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), array_type_of_code[code], False)
-    if result is None or not all_apart(out, (scale, zero_point, new_scale, new_zero_point)):
+    if result is None or not all_apart(out, scale, zero_point, new_scale, new_zero_point):
         return NotImplemented
     if cnp.PyArray_SIZE(a) > 0:
         begin_walk(&w)

@@ -248,12 +248,11 @@ def first_not_scale(cnp.ndarray scales):
     cdef ptrdiff_t i, n = cnp.PyArray_SIZE(scales)
     cdef const void *a = cnp.PyArray_DATA(scales)
     cdef bint single = cnp.PyArray_TYPE(scales) == cnp.NPY_FLOAT32
-    cdef double v
+    if fq_are_scales_f32(<const float *> a, n) if single else fq_are_scales_f64(<const double *> a, n):
+        return -1
     for i in range(n):
-        v = (<const float *> a)[i] if single else (<const double *> a)[i]
-        if not 0 < v < INFINITY:
+        if not (fq_are_scales_f32(<const float *> a + i, 1) if single else fq_are_scales_f64(<const double *> a + i, 1)):
             return i
-    return -1
 
 
 def qparams_of(lo, hi, double lowest, double highest, bint symmetric, bint include_zero):

@@ -1,7 +1,7 @@
 """Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree,
 rebuilds the copy, and runs the tests on it until one fails.
 
-    python tests/sabotage.py                    all of them: about 40 s each, 25 with ccache; --jobs 2 for two at a time
+    python tests/sabotage.py                    all of them: about 45 s each with ccache; --jobs 2 for two at a time
     python tests/sabotage.py --list
     python tests/sabotage.py "no tail" columns  those whose names contain one of these
 

@@ -272,7 +272,11 @@ EDITS = [
         PLAIN,
         [("(p.zero_point == 0 or not fq_code_types[code].is_float)", "True")],
     ),
-    Edit("scales not checked", KERNELS, [("if not 0 < v < INFINITY:", "if not 0 < v:")]),
+    Edit(
+        "scales not checked",
+        KERNELS,
+        [("if fq_are_scales_f32(<const float *> a, n) if single", "if True if single")],
+    ),
     Edit("zero point wraps", PLAIN, [("return overflow == 0 and v == value[0]", "return overflow == 0")]),
     Edit("overlap not checked", PLAIN, [("return (a + cnp.PyArray_NBYTES(<cnp.ndarray> out) <= b", "return (True")]),
     Edit("overlap of different types allowed", PLAIN, [("a == b and type_number == cnp.PyArray_TYPE(like)", "a == b")]),

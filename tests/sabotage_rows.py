@@ -185,7 +185,7 @@ EDITS = [
     Edit(
         "requantize: parameters overwritten",
         GRANULAR,
-        [("not all_apart(out, (scale, zero_point, new_scale, new_zero_point))", "False")],
+        [("not all_apart(out, scale, zero_point, new_scale, new_zero_point)", "False")],
     ),
     Edit(
         "unpack, plain: any shape",

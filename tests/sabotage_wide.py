@@ -82,7 +82,7 @@ EDITS = [
     Edit(
         "plain: parameters overwritten",
         GRANULAR,
-        [("not all_apart(out, (scale, zero_point, offset))", "False")],
+        [("not all_apart(out, scale, zero_point, offset, None)", "False")],
     ),
     Edit(
         "plain: axis beyond the last", PLAIN_GRID, [("if not -ndim <= index < ndim:", "if not -ndim <= index <= ndim:")]

@@ -240,7 +240,7 @@ LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane
 
 /* From load to store a block is one long chain of dependent instructions, longer than a scheduler holds several of.
  * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. Small floats have too many
- * constants for that: their blocks would not stay in registers (18% on Sapphire Rapids). */
+ * constants for that: their blocks would not stay in registers (11 to 18% on Sapphire Rapids). */
 LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const lane_run_params *p, int real, int kind,
                           int how, int columns, int stream)
 {

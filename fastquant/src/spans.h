@@ -81,7 +81,7 @@ typedef struct fq_target {
 } fq_target;
 
 /* Streaming stores are weakly ordered, and another thread may read the output once the call has returned. Waiting for them
- * takes as long as some thousand elements: once for a call, not for each tile. */
+ * takes time: once for a call, not for each tile. */
 static inline void fq_stream_end(void)
 {
 #if defined(__SSE__) || defined(_M_X64)
