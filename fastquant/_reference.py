@@ -48,35 +48,51 @@ FLOATS = {
     "float4_e2m1fn": Float(largest=0x07, beyond=0x07, nan=0x07, sign=0x08, nan_keeps_sign=False),
 }
 
+# How other libraries make a number of x, which is then rounded; fastquant.compat has them. s is what they are given for
+# a scale, o an offset, 0 unless given. Each operation is rounded once.
+RULES = {
+    "divide": lambda x, s, o: (x - o) / s,  # fastquant's own
+    "floor": lambda x, s, o: np.floor((x - o) / s),
+    "multiply": lambda x, s, o: (x - o) * s,
+    "multiply_shift": lambda x, s, o: x * s + o,
+}
+
 # Bits of a code, of the types that can be packed.
 PACKED = {"int4": 4, "uint4": 4, "float4_e2m1fn": 4, "int2": 2, "uint2": 2}
 
 
 def quantize(x: Any, scale: Any, zero_point: Any = 0, *, dtype: str | None = None, axis: Any = None,
              block_size: int | None = None, packed: bool = False, offset: Any = None, saturate: bool = True,
-             precision: str | None = None) -> Any:
+             precision: str | None = None, rule: str = "divide", limits: tuple[int, int] | None = None) -> Any:
     """Integer codes: saturate(nearest(x / scale) + zero_point). Float codes: the code nearest to x / scale, saturated.
     With `offset`, (x - offset) / scale in place of x / scale.
 
     The quotient is that of a true division in the real type. Ties go to even. The zero point is added as an integer,
     after rounding. Infinities saturate; NaN gives the lowest code, in float codes NaN. saturate=False, of float codes
     only: what is beyond the largest finite value, once rounded, gives infinity, or NaN where there is none.
-    precision: "float16" or "bfloat16": x is rounded to that type first, and the quotient once more to that type.
+    precision: "float16" or "bfloat16": x is rounded to that type first, and the result of each operation once more to
+    that type (of a subtraction only to the real type); "float64": x is converted to it.
+    rule: another way to the number that is rounded, see RULES; for integer codes only. limits: the lowest and highest
+    code, if not those of dtype.
     dtype=None is the zero point's, if that is an array or scalar of a code type; else int8.
     """
     if dtype is None:
         dtype = str(zero_point.dtype.name) if isinstance(zero_point, (np.ndarray, np.generic)) else "int8"
         dtype = dtype if dtype in LIMITS or dtype in FLOATS else "int8"
-    x = _reals(x)
+    x = _reals(x) if precision != "float64" else np.asarray(x).astype(np.float64)
+    half = precision if precision != "float64" else None
     scale = _spread(scale, x.shape, axis, block_size).astype(x.dtype)
+    shift = None if offset is None else _spread(offset, x.shape, axis, block_size).astype(x.dtype)
     with np.errstate(all="ignore"):
-        dividend = x if precision is None else _rounded(x, precision)
-        if offset is not None:
-            dividend = dividend - _spread(offset, x.shape, axis, block_size).astype(x.dtype)
-        quotient = dividend / scale
-        if precision is not None:
-            quotient = _rounded(quotient, precision)
-    # Nothing but a NaN in x makes a NaN. Its sign is taken from x: not every CPU hands it on.
+        made = RULES[rule](x if half is None else _rounded(x, half), scale, x.dtype.type(0) if shift is None else shift)
+        if half is None:
+            quotient = made
+        elif rule == "multiply_shift":
+            quotient = _rounded(_rounded(x, half) * scale, half)
+            quotient = quotient if shift is None else _rounded(quotient + shift, half)
+        else:
+            quotient = _rounded(made, half)
+    # Where scales are finite nothing but a NaN in x makes a NaN. Its sign is taken from x: not every CPU hands it on.
     quotient = np.where(np.isnan(x), np.copysign(np.nan, x), quotient)
     if dtype in FLOATS:
         _no_zero_point(zero_point)
@@ -84,12 +100,12 @@ def quantize(x: Any, scale: Any, zero_point: Any = 0, *, dtype: str | None = Non
     else:
         if not saturate:
             raise ValueError(f"saturate: got False, expected True for {dtype}")
-        q = _integer_codes(quotient, _spread(zero_point, x.shape, axis, block_size), dtype)
+        q = _integer_codes(quotient, _spread(zero_point, x.shape, axis, block_size), dtype, limits or LIMITS[dtype])
     return pack(q) if packed else q
 
 
-def _integer_codes(quotient: Any, zero_point: Any, dtype: str) -> Any:
-    lowest, highest = LIMITS[dtype]
+def _integer_codes(quotient: Any, zero_point: Any, dtype: str, limits: tuple[int, int]) -> Any:
+    lowest, highest = limits
     # float64 holds every float32 and every int32; sums that it would have to round lie far outside every code type.
     code = np.clip(np.rint(quotient).astype(np.float64) + zero_point.astype(np.float64), lowest, highest)
     return np.where(np.isnan(quotient), lowest, code).astype(np.int64).astype(_dtype(dtype))
@@ -130,15 +146,18 @@ def _rounded(x: Any, dtype: str) -> Any:
 
 
 def dequantize(q: Any, scale: Any, zero_point: Any = 0, *, dtype: str = "float32", axis: Any = None,
-               block_size: int | None = None, packed: str | None = None, offset: Any = None, shape: Any = None) -> Any:
+               block_size: int | None = None, packed: str | None = None, offset: Any = None, shape: Any = None,
+               precision: str | None = None, rule: str = "divide") -> Any:
     """real(q - zero_point) * scale; with `offset`, real(q) * scale + offset, two roundings.
 
     The difference is exact in integers, and rounded once where the real type does not hold it. float64 is computed in
     float64; every other dtype in float32, rounded to dtype at the end. Float codes: NaN keeps its sign, -0 too where no
     offset is added. packed: the type of the codes, `shape` their shape (default: all that the bytes hold).
+    rule="multiply": real(q - zero_point) / scale, what the rule of that name makes codes of. precision: "float64" to
+    compute in float64 whatever the dtype; "float16" or "bfloat16": q is rounded to that type, and so is the difference.
     """
     q = unpack(q, packed, shape) if packed else np.asarray(q)
-    real = np.float64 if dtype == "float64" else np.float32
+    real = np.float64 if "float64" in (dtype, precision) else np.float32
     scale = _spread(scale, q.shape, axis, block_size).astype(real)
     if q.dtype.name in FLOATS:
         _no_zero_point(zero_point)
@@ -147,8 +166,10 @@ def dequantize(q: Any, scale: Any, zero_point: Any = 0, *, dtype: str = "float32
     else:
         zero_point = _spread(zero_point, q.shape, axis, block_size).astype(np.int64)
         level = (q.astype(np.int64) - zero_point).astype(real)
+        if precision in ("float16", "bfloat16"):
+            level = _rounded(_rounded(q.astype(real), precision) - zero_point.astype(real), precision)
     with np.errstate(all="ignore"):
-        x = level * scale
+        x = level / scale if rule == "multiply" else level * scale
         if offset is not None:
             x = x + _spread(offset, q.shape, axis, block_size).astype(real)
         x = np.where(np.isnan(level), level, x)  # for its sign, as above
