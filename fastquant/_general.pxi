@@ -17,7 +17,14 @@ cdef int set_side(side_t *side, cnp.ndarray a, int bits) except -1:
     side.size = cnp.PyArray_ITEMSIZE(a)
     side.each = 8 // bits if bits else 1
     side.swapped = not cnp.PyArray_ISNOTSWAPPED(a)
+    side.stored, side.worked = -1, side.size
     return 0
+
+
+cdef inline void convert_side(side_t *side, int real) noexcept:
+    """Reals of that type, to be computed with as float64."""
+    if real != FQ_f64:
+        side.stored, side.worked = real, 8
 
 
 cdef inline ptrdiff_t packed_length(ptrdiff_t n, int bits) noexcept nogil:
@@ -35,7 +42,8 @@ cdef inline stage_t *open_stage(walk_t *w, int op, int real, int code, int packs
     """Another span for the call. packs: codes in a byte."""
     cdef stage_t *s = &w.stage[w.stages]
     memset(s, 0, sizeof(stage_t))
-    s.tile.real, s.tile.code, s.tile.precision, s.tile.run, s.tile.packs = real, code, FQ_f32, 1, packs
+    s.tile.real, s.tile.code, s.tile.precision, s.tile.rule = real, code, FQ_f32, FQ_divide
+    s.tile.run, s.tile.packs = 1, packs
     s.parameter_size = 8 if fq_real_types[real].is_double else 4
     w.stages += 1
     return s
@@ -218,15 +226,38 @@ cdef int check_types(int op, cnp.ndarray src, cnp.ndarray dst, int code, int pac
     return real
 
 
+cdef int set_limits(fq_tile *t, object limits) except -1:
+    """The lowest and the highest code, if they are not those of the type."""
+    if limits is not None:
+        t.lowest, t.highest = limits
+        t.limited = t.lowest != fq_code_types[t.code].lowest or t.highest != fq_code_types[t.code].highest
+    return 0
+
+
+cdef int rule_of(str name) except -1:
+    cdef int rule
+    for rule in range(FQ_RULE_COUNT):
+        if fq_rule_names[rule].decode() == name:
+            return rule
+    raise ValueError(f"rule: got {name!r}, expected one of {', '.join(rules())}")
+
+
+def rules():
+    """Names of the rules of rounding."""
+    return tuple([fq_rule_names[rule].decode() for rule in range(FQ_RULE_COUNT)])
+
+
 def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code, tuple strides, int block_axis,
-        ptrdiff_t block, bint packed=False, bint beyond=False, precision=None):
+        ptrdiff_t block, bint packed=False, bint beyond=False, precision=None, str rule="divide", limits=None):
     """Run "quantize", "dequantize" or "fake_quantize". parameters: scales, zero points (int32), offsets or None; scales and
     offsets of the arithmetic type of the reals. packed: the codes are. src and dst do not overlap, but for
-    fake_quantize they may be one. precision: "float16" or "bfloat16" to round x and the quotients to."""
+    fake_quantize they may be one. precision: "float16" or "bfloat16" to round x and the results of operations to;
+    "float64" to compute in. rule, limits: see _rules.py."""
     cdef walk_t w
     cdef grid_t g
     cdef int op = FQ_quantize if kernel == "quantize" else FQ_dequantize if kernel == "dequantize" else FQ_fake_quantize
     cdef int real = check_types(op, src, dst, code, packed), bits = fq_code_types[code].bits if packed else 0
+    cdef bint wide = precision == "float64"
     cdef cnp.ndarray full = dst if op == FQ_dequantize else src
     if cnp.PyArray_SIZE(full) == 0:
         return
@@ -235,15 +266,38 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code
     begin_walk(&w)
     set_side(&w.src, src, bits if op == FQ_dequantize else 0)
     set_side(&w.dst, dst, bits if op == FQ_quantize else 0)
-    set_arrays(open_stage(&w, op, real, code, 8 // bits if packed else 1), parameters, &g)
+    if wide:
+        convert_side(&w.dst if op == FQ_dequantize else &w.src, real)
+    set_arrays(open_stage(&w, op, FQ_f64 if wide else real, code, 8 // bits if packed else 1), parameters, &g)
     close_stage(&w, op)
     w.stage[0].tile.beyond = beyond
-    if precision is not None:  # rare: portable on every target
+    w.stage[0].tile.rule = rule_of(rule)
+    set_limits(&w.stage[0].tile, limits)
+    if precision is not None and not wide:
         w.stage[0].tile.precision = FQ_f16 if precision == "float16" else FQ_bf16
-        w.stage[0].by_row = fq_portable_spans[op][real][code]
-        w.stage[0].by_column = fq_portable_spans[op + FQ_quantize_columns - FQ_quantize][real][code]
     w.stage[0].tile.stream = streams(src, dst)
     cover(&w, full, src, dst, &g)
+
+
+def run_back(cnp.ndarray src, cnp.ndarray dst, tuple first, tuple second, int code, limits, tuple strides):
+    """Reals to codes by the rule `multiply`, and to reals again, with parameters of their own."""
+    cdef walk_t w
+    cdef grid_t g
+    cdef int real = check_types(FQ_fake_quantize, src, dst, code, False)
+    if cnp.PyArray_SIZE(src) == 0:
+        return
+    check_arrays(src, dst, 0)
+    set_grid(&g, src, strides, 0, 0)
+    begin_walk(&w)
+    set_side(&w.src, src, 0)
+    set_side(&w.dst, dst, 0)
+    set_arrays(open_stage(&w, FQ_quantize, real, code, 1), first, &g)
+    close_stage(&w, FQ_quantize)
+    w.stage[0].tile.rule = FQ_multiply
+    set_limits(&w.stage[0].tile, limits)
+    set_arrays(open_stage(&w, FQ_dequantize, real, code, 1), second, &g)
+    close_stage(&w, FQ_dequantize)
+    cover(&w, src, src, dst, &g)
 
 
 def run_pair(cnp.ndarray src, cnp.ndarray dst, tuple old, int old_code, tuple new, int new_code, tuple strides):

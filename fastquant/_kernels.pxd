@@ -10,6 +10,7 @@ cdef extern from "src/spans.h" nogil:
         FQ_quantize, FQ_dequantize, FQ_fake_quantize, FQ_minmax
         FQ_quantize_columns, FQ_dequantize_columns, FQ_fake_quantize_columns, FQ_minmax_columns
         FQ_pack, FQ_unpack
+        FQ_divide, FQ_floor, FQ_multiply, FQ_multiply_shift, FQ_RULE_COUNT
         FQ_OP_COUNT
 
     ctypedef struct fq_code_type:
@@ -36,7 +37,8 @@ cdef extern from "src/spans.h" nogil:
         void *hi
         void *poison
         ptrdiff_t extent_step
-        uint8_t real, code, far, packs, stream, beyond, precision
+        uint8_t real, code, far, packs, stream, beyond, precision, rule, limited
+        int32_t lowest, highest
         void *room
 
     enum:
@@ -48,6 +50,7 @@ cdef extern from "src/spans.h" nogil:
     const fq_code_type fq_code_types[FQ_CODE_COUNT]
     const fq_real_type fq_real_types[FQ_REAL_COUNT]
     const char *const fq_op_names[FQ_OP_COUNT]
+    const char *const fq_rule_names[FQ_RULE_COUNT]
     fq_span_table fq_portable_spans
     void fq_stream_end()
     int fq_target_count()

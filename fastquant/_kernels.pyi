@@ -105,7 +105,19 @@ def run(
     packed: bool = False,
     beyond: bool = False,
     precision: str | None = None,
+    rule: str = "divide",
+    limits: tuple[int, int] | None = None,
 ) -> None: ...
+def run_back(
+    src: _Array,
+    dst: _Array,
+    first: _Parameters,
+    second: _Parameters,
+    code: int,
+    limits: tuple[int, int],
+    strides: tuple[int, ...],
+) -> None: ...
+def rules() -> tuple[str, ...]: ...
 def run_pair(
     src: _Array,
     dst: _Array,

@@ -169,7 +169,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
         t.offsets = NULL
     t.lo = t.hi = t.poison = NULL
     t.extent_step = 0
-    t.real, t.code, t.far, t.beyond, t.precision = p.real, p.code, far, False, FQ_f32
+    t.real, t.code, t.far, t.beyond, t.precision, t.rule, t.limited = p.real, p.code, far, False, FQ_f32, FQ_divide, False
     t.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
     run_tile(table[0][op][p.real][p.code], &t)
 

@@ -187,15 +187,57 @@ cdef inline float rounded(float v, int precision) noexcept nogil:
     return fq_from_f16(fq_to_f16(v)) if precision == FQ_f16 else fq_from_bf16(fq_to_bf16(v))
 
 
-cdef inline void quotients(const real_t *x, real_t *y, ptrdiff_t n, const params_t *p, int precision) noexcept nogil:
+cdef inline real_t made_of(real_t x, real_t scale, real_t minus, real_t plus, int rule) noexcept nogil:
+    if rule == FQ_divide:
+        return (x - minus) / scale
+    if rule == FQ_multiply:
+        return (x - minus) * scale
+    if rule == FQ_floor:
+        return floorf((x - minus) / scale) if real_t is float else floor((x - minus) / scale)
+    return x * scale + plus
+
+
+cdef inline void rounded_quotients(const float *x, float *y, ptrdiff_t n, const params_t *p, const fq_tile *t) noexcept nogil:
+    cdef ptrdiff_t j
+    cdef float scale = <float> p.scale, minus = <float> p.minus, plus = <float> p.plus, v
+    for j in range(n):
+        if p.columns:
+            scale, minus = (<const float *> p.scales)[j], (<const float *> p.minuses)[j]
+            plus = (<const float *> p.pluses)[j]
+        v = rounded(x[j], t.precision)
+        if t.rule == FQ_multiply_shift:
+            y[j] = rounded(rounded(v * scale, t.precision) + plus, t.precision)
+        else:
+            y[j] = rounded(made_of(v, scale, minus, plus, t.rule), t.precision)
+
+
+cdef inline void by_rule(const real_t *x, real_t *y, ptrdiff_t n, const params_t *p, int rule) noexcept nogil:
+    cdef ptrdiff_t j
+    cdef real_t scale = <real_t> p.scale, minus = <real_t> p.minus, plus = <real_t> p.plus
+    cdef const real_t *scales = <const real_t *> p.scales
+    cdef const real_t *minuses = <const real_t *> p.minuses
+    cdef const real_t *pluses = <const real_t *> p.pluses
+    if p.columns:
+        for j in range(n):
+            y[j] = made_of(x[j], scales[j], minuses[j], pluses[j], rule)
+    else:
+        for j in range(n):
+            y[j] = made_of(x[j], scale, minus, plus, rule)
+
+
+cdef inline void quotients(const real_t *x, real_t *y, ptrdiff_t n, const params_t *p, const fq_tile *t) noexcept nogil:
     cdef ptrdiff_t j
     cdef real_t scale = <real_t> p.scale, minus = <real_t> p.minus
     cdef const real_t *scales = <const real_t *> p.scales
     cdef const real_t *minuses = <const real_t *> p.minuses
-    if real_t is float and precision != FQ_f32:
-        for j in range(n):
-            y[j] = rounded(<float> ((rounded(<float> x[j], precision) - (minuses[j] if p.columns else minus))
-                                    / (scales[j] if p.columns else scale)), precision)
+    if real_t is float and t.precision != FQ_f32:
+        rounded_quotients(<const float *> x, <float *> y, n, p, t)
+    elif t.rule == FQ_multiply:  # a constant for each, so that compilers use vectors
+        by_rule(x, y, n, p, FQ_multiply)
+    elif t.rule == FQ_multiply_shift:
+        by_rule(x, y, n, p, FQ_multiply_shift)
+    elif t.rule == FQ_floor:
+        by_rule(x, y, n, p, FQ_floor)
     elif p.columns:
         for j in range(n):
             y[j] = (x[j] - minuses[j]) / scales[j]
@@ -204,10 +246,12 @@ cdef inline void quotients(const real_t *x, real_t *y, ptrdiff_t n, const params
             y[j] = (x[j] - minus) / scale
 
 
-cdef inline void integer_codes(const real_t *y, int32_t *codes, ptrdiff_t n, const params_t *p, int code,
+cdef inline void integer_codes(const real_t *y, int32_t *codes, ptrdiff_t n, const params_t *p, const fq_tile *t,
                                bint far) noexcept nogil:
     cdef ptrdiff_t j
-    cdef int32_t zero_point = p.zero_point, lowest = fq_code_types[code].lowest, highest = fq_code_types[code].highest
+    cdef int32_t zero_point = p.zero_point
+    cdef int32_t lowest = t.lowest if t.limited else fq_code_types[t.code].lowest
+    cdef int32_t highest = t.highest if t.limited else fq_code_types[t.code].highest
     cdef const int32_t *z = p.zero_points
     cdef double low = <double> lowest - zero_point, high = <double> highest - zero_point
     if real_t is float and not far:
@@ -260,6 +304,23 @@ cdef inline void integers_to_reals(const int32_t *codes, real_t *x, ptrdiff_t n,
             x[j] = fq_real_f32(codes[j], zero_point, scale, plus)
 
 
+cdef inline void integers_by_rule(const int32_t *codes, real_t *x, ptrdiff_t n, const params_t *p,
+                                  const fq_tile *t) noexcept nogil:
+    """dequantize where it divides, or where codes and levels are rounded to a half type."""
+    cdef ptrdiff_t j
+    cdef int32_t zero_point = p.zero_point
+    cdef real_t scale = <real_t> p.scale, plus = <real_t> p.plus, level
+    for j in range(n):
+        if p.columns:
+            scale, plus = (<const real_t *> p.scales)[j], (<const real_t *> p.pluses)[j]
+            zero_point = p.zero_points[j]
+        if real_t is float and t.precision != FQ_f32:
+            level = rounded(rounded(<float> codes[j], t.precision) - <float> zero_point, t.precision)
+        else:
+            level = <real_t> (<double> codes[j] - <double> zero_point)
+        x[j] = (level / scale if t.rule == FQ_multiply else level * scale) + plus
+
+
 cdef inline void floats_to_reals(const int32_t *codes, real_t *x, ptrdiff_t n, const params_t *p,
                                  int code) noexcept nogil:
     cdef ptrdiff_t j
@@ -288,11 +349,11 @@ cdef inline void chunk(int op, const fq_tile *t, const char *src, char *dst, ptr
     if op == FQ_dequantize:
         codes = load_codes(t.code, t.packs, src, buffer, n)
     else:
-        quotients(<const real_t *> load_reals(t.real, src, <float *> reals, n), y, n, p, t.precision)
+        quotients(<const real_t *> load_reals(t.real, src, <float *> reals, n), y, n, p, t)
         if is_float:
             float_codes(y, buffer, n, t.code, t.beyond)
         else:
-            integer_codes(y, buffer, n, p, t.code, far)
+            integer_codes(y, buffer, n, p, t, far)
     if op == FQ_quantize:
         store_codes(t.code, t.packs, codes, dst, n)
         return
@@ -300,6 +361,8 @@ cdef inline void chunk(int op, const fq_tile *t, const char *src, char *dst, ptr
         direct = reals
     if is_float:
         floats_to_reals(codes, direct, n, p, t.code)
+    elif t.rule != FQ_divide or t.precision != FQ_f32:
+        integers_by_rule(codes, direct, n, p, t)
     else:
         integers_to_reals(codes, direct, n, p, far)
     store_reals(t.real, <const float *> direct, dst, n)

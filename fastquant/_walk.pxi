@@ -30,6 +30,8 @@ cdef struct side_t:
     ptrdiff_t size           # bytes of an element
     ptrdiff_t each           # packed: codes in a byte, and strides count codes; rows are contiguous. Else 1
     bint swapped, direct
+    int stored               # reals of that type that are computed with as float64; else -1
+    ptrdiff_t worked         # bytes of an element as spans see it
 
 cdef struct scratch_t:
     double src[BUFFER / 8]
@@ -181,6 +183,25 @@ cdef inline void run_stage(walk_t *w, int k, const char *src, ptrdiff_t src_row,
         s.by_column(&t)
 
 
+cdef inline void widen_reals(int real, const char *x, double *wide, ptrdiff_t n) noexcept nogil:
+    """float32 or a half type, exactly."""
+    cdef float reals[CHUNK]
+    cdef const float *v
+    cdef ptrdiff_t i = 0, j, m
+    while i < n:
+        m = min(<ptrdiff_t> CHUNK, n - i)
+        v = <const float *> load_reals(real, x + i * fq_real_types[real].size, reals, m)
+        for j in range(m):
+            wide[i + j] = v[j]
+        i += m
+
+
+cdef inline void narrow_reals(const double *wide, float *x, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t j
+    for j in range(n):
+        x[j] = <float> wide[j]
+
+
 cdef inline void run_cell(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrdiff_t at, ptrdiff_t first, ptrdiff_t rows,
                           ptrdiff_t n) noexcept nogil:
     """All stages over rows x n elements, through buffers where they are needed."""
@@ -188,19 +209,25 @@ cdef inline void run_cell(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrdiff
     cdef const char *src = w.src.data + (src_at + first * w.src_step[a]) // w.src.each
     cdef char *dst = w.dst.data + (dst_at + first * w.dst_step[a]) // w.dst.each
     cdef char *to = dst
+    cdef char *stage
     cdef ptrdiff_t src_row = w.src_step[b] // w.src.each, dst_row = w.dst_step[b] // w.dst.each, to_row = dst_row
     if not w.src.direct:
-        fq_copy_tile(<char *> w.scratch.src, n * w.src.size, w.src.size, src, src_row, w.src_step[a], rows, n, w.src.size,
-                     w.src.swapped)
-        src, src_row = <const char *> w.scratch.src, n * w.src.size
+        stage = <char *> w.scratch.src if w.src.stored < 0 else <char *> w.scratch.between
+        fq_copy_tile(stage, n * w.src.size, w.src.size, src, src_row, w.src_step[a], rows, n, w.src.size, w.src.swapped)
+        if w.src.stored >= 0:
+            widen_reals(w.src.stored, stage, w.scratch.src, rows * n)
+        src, src_row = <const char *> w.scratch.src, n * w.src.worked
     if not w.dst.direct:
         to = <char *> w.scratch.dst
-        to_row = n * w.dst.size
+        to_row = n * w.dst.worked
     if w.stages == 2:
         run_stage(w, 0, src, src_row, <char *> w.scratch.between, n * 4, at, first, rows, n)
         run_stage(w, 1, <const char *> w.scratch.between, n * 4, to, to_row, at, first, rows, n)
     else:
         run_stage(w, 0, src, src_row, to, to_row, at, first, rows, n)
+    if w.dst.stored >= 0:
+        narrow_reals(w.scratch.dst, w.scratch.between, rows * n)
+        to, to_row = <char *> w.scratch.between, n * w.dst.size
     if not w.dst.direct:
         fq_copy_tile(dst, dst_row, w.dst_step[a], to, to_row, w.dst.size, rows, n, w.dst.size, w.dst.swapped)
 
@@ -214,7 +241,7 @@ cdef inline void run_rows(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrdiff
         if rows > 1 and (size_of(w.src_step[b]) < size_of(w.src_step[a]) and not w.src.direct
                          or size_of(w.dst_step[b]) < size_of(w.dst_step[a]) and not w.dst.direct):
             width = min(width, <ptrdiff_t> NARROW)
-        height = min(height, BUFFER // max(<ptrdiff_t> 4, max(w.src.size, w.dst.size)) // width)
+        height = min(height, BUFFER // max(<ptrdiff_t> 4, max(w.src.worked, w.dst.worked)) // width)
     if w.param[a] != 0 and w.param[b] != 0:
         height = 1
     if w.stage[0].tile.lo != NULL and w.param[a] > 1:  # ranges by column are found side by side
@@ -303,7 +330,7 @@ cdef inline bint is_direct(const walk_t *w, const side_t *side, const ptrdiff_t 
     cdef size_t misfit = <size_t> side.data
     if side.each > 1:  # _api.py sees to it
         return True
-    if side.swapped or steps[w.ndim - 1] != side.size and w.length[w.ndim - 1] != 1:
+    if side.swapped or side.stored >= 0 or steps[w.ndim - 1] != side.size and w.length[w.ndim - 1] != 1:
         return False
     for k in range(w.ndim - 1):
         misfit |= <size_t> steps[k]

@@ -196,7 +196,7 @@ EDITS = [
     Edit("portable: upper bits of small codes", PORTABLE, [("n, (1 << fq_code_types[code].bits) - 1)", "n, 255)")]),
     Edit("portable: small codes not extended", PORTABLE, [("sign = 1 << (fq_code_types[code].bits - 1)", "sign = 0")]),
     Edit("portable: neighbours in packed bytes", PORTABLE, [("mask = (1 << bits) - 1, place", "mask = 255, place", 2)]),
-    Edit("precision: x not rounded", PORTABLE, [("rounded(<float> x[j], precision)", "(<float> x[j])")]),
+    Edit("precision: x not rounded", PORTABLE, [("v = rounded(x[j], t.precision)", "v = x[j]")]),
     # ---- the walk over layouts ----
     Edit("swapped arrays read as they are", WALK, [("if side.swapped or steps", "if steps")]),
     Edit("strided arrays read as contiguous", WALK, [("steps[w.ndim - 1] != side.size and", "False and")]),

@@ -27,7 +27,7 @@ def _fields() -> Iterator[tuple[str, Any]]:
     header = (Path(fastquant.__file__).parent / "src" / "spans.h").read_text(encoding="utf-8")
     (members,) = re.findall(r"typedef struct fq_tile \{(.*?)\} fq_tile;", header, re.DOTALL)
     members = re.sub(r"/\*.*?\*/", "", members, flags=re.DOTALL)
-    kinds = {"ptrdiff_t": ctypes.c_ssize_t, "uint8_t": ctypes.c_uint8}
+    kinds = {"ptrdiff_t": ctypes.c_ssize_t, "uint8_t": ctypes.c_uint8, "int32_t": ctypes.c_int32}
     for declaration in filter(None, map(str.strip, members.split(";"))):
         kind, names = re.fullmatch(r"(?:const )?(\w+) (.*)", declaration, re.DOTALL).groups()
         for name in names.split(","):

@@ -80,6 +80,10 @@ LANE vf lane_divided(vf x, const lane_params *c, int how)
         return vf_div(vf_add(c->minus_offset, x), c->scale);
     case FQ_ONE_PRODUCT:
         return vf_mul(x, c->recip);
+    case FQ_MULTIPLIED:
+        return vf_add(vf_mul(vf_add(c->minus_offset, x), c->scale), c->plus_offset);
+    case FQ_FLOORED:
+        return vf_floor(vf_div(vf_add(c->minus_offset, x), c->scale));
     case FQ_TWO_PRODUCTS:
         return vf_fma(x, c->recip, vf_mul(x, c->rest));
     default:
@@ -93,17 +97,17 @@ LANE vf lane_divided(vf x, const lane_params *c, int how)
  * infinite negative x may become -inf, NaN or +inf; vi_nearest makes the lowest integer of each. */
 LANE vf lane_quotient(vf x, const lane_params *c, int how)
 {
-    if (how == FQ_GENERAL)
-        return vf_at_most(c->limit, lane_divided(x, c, how));
-    return lane_divided(vf_at_most(c->limit, x), c, how);
+    if (is_by_products(how))
+        return lane_divided(vf_at_most(c->limit, x), c, how);
+    return vf_at_most(c->limit, lane_divided(x, c, how));
 }
 
 /* The same within the levels of the code type. */
 LANE vf lane_limited(vf x, const lane_params *c, int how)
 {
-    if (how == FQ_GENERAL)
-        return vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)));
-    return lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how);
+    if (is_by_products(how))
+        return lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how);
+    return vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)));
 }
 
 LANE vd wide_quotient(vd x, const wide_params *c)
@@ -153,7 +157,7 @@ LANE void single_quotients(lane_block *b, int k, vf v, size_t j, const lane_curs
                            int how, int columns)
 {
     const lane_params l = params_at(c, p, j, how, columns);
-    if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS) {
+    if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS || how == FQ_MULTIPLIED || how == FQ_FLOORED) {
         b->y[k] = lane_limited(v, &l, how);
     } else if (kind != SMALL_FLOATS) {
         b->y[k] = lane_quotient(v, &l, how);

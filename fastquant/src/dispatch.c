@@ -12,6 +12,9 @@ const fq_code_type fq_code_types[FQ_CODE_COUNT] = {
 #define OP_NAME(op) #op,
 const char *const fq_op_names[FQ_OP_COUNT] = {FQ_OPS(OP_NAME)};
 
+#define RULE_NAME(rule) #rule,
+const char *const fq_rule_names[FQ_RULE_COUNT] = {FQ_RULES(RULE_NAME)};
+
 #define REAL_TYPE(id, name, type, arithmetic) {name, sizeof(type), sizeof(arithmetic) == sizeof(double)},
 const fq_real_type fq_real_types[FQ_REAL_COUNT] = {FQ_REALS(REAL_TYPE)};
 

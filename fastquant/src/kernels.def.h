@@ -36,6 +36,19 @@
     X(f16, "float16", uint16_t, float)           \
     X(bf16, "bfloat16", uint16_t, float)
 
+/* How quantize makes the number that is rounded: of x, what it is given as a scale, and an offset. Each operation is rounded
+ * once. `divide` is fastquant's own rule, the others are those of other libraries (fastquant/compat):
+ *
+ *     divide           (x - offset) / scale
+ *     floor            floor((x - offset) / scale)
+ *     multiply         (x - offset) * scale           dequantize, with this rule: (q - zero_point) / scale + offset
+ *     multiply_shift   x * scale + offset */
+#define FQ_RULES(X)                        \
+    X(divide)                              \
+    X(floor)                               \
+    X(multiply)                            \
+    X(multiply_shift)
+
 /* The `_columns` kernels have parameters that change from element to element of a row, the others from row to row. They
  * stand in the order of the kernels that they are forms of. pack and unpack have no parameters and know no real type:
  * they stand in the rows of float32. */

@@ -88,6 +88,7 @@ LANE vf vf_bits(vi v) { return _mm256_castsi256_ps(v); }
 /* Nearest, ties to even, for finite v <= 32768. NaN, both infinities and anything below int32 become INT32_MIN (the
  * instruction's "integer indefinite"), which the saturating narrowing below turns into the lowest code. */
 LANE vi vi_nearest(vf v) { return _mm256_cvtps_epi32(v); }
+LANE vf vf_floor(vf v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 LANE vf vf_nearest(vf v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 LANE vf vf_from_vi(vi v) { return _mm256_cvtepi32_ps(v); }
 

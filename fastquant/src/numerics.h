@@ -107,6 +107,10 @@ static inline double fq_higher_f64(double high, double v) { return v > high ? v 
  * for offsets, which are rare. */
 enum { FQ_GENERAL, FQ_ONE_PRODUCT, FQ_TWO_PRODUCTS, FQ_CORRECTED };
 
+/* The other rules (kernels.def.h), which have nothing to be clever about: FQ_MULTIPLIED is `multiply` and `multiply_shift`
+ * in one, (x - minus) * scale + plus, since -0 added to anything changes nothing. */
+enum { FQ_MULTIPLIED = FQ_CORRECTED + 1, FQ_FLOORED };
+
 #define FQ_TWO_PRODUCTS_LEVELS 512
 #define FQ_SMALLEST_DIVISOR 0x1p-100f
 #define FQ_LARGEST_DIVISOR 0x1p100f

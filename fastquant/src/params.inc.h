@@ -23,6 +23,7 @@ typedef struct {
     int32_t lowest, highest;     /* codes */
     int how, has_offset;
     int uneven;                  /* zero points differ, or nobody has looked */
+    int shift;                   /* the offset is added to the product */
 } lane_batch;
 
 typedef struct {
@@ -130,14 +131,14 @@ LANE int divisor_how(lane_batch *b, size_t m, int best)
 /* Sets `first` ... `first + m - 1`. best: the way to divide if scales and levels allow it. */
 LANE_CALL void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_t m, int best)
 {
-    const fq_code_type *code = &fq_code_types[t->code];
     FILL(b->scale, (const float *)t->scales, t->scale_step, first, m);
     FILL(b->zero_point, t->zero_points, t->zero_point_step, first, m);
     b->has_offset = t->offsets != NULL;
     if (b->has_offset)
         FILL(b->offset, (const float *)t->offsets, t->offset_step, first, m);
-    b->lowest = code->lowest;
-    b->highest = code->highest;
+    b->lowest = t->limited ? t->lowest : fq_code_types[t->code].lowest;
+    b->highest = t->limited ? t->highest : fq_code_types[t->code].highest;
+    b->shift = t->rule == FQ_multiply_shift;
     b->limit = HIGHEST_QUOTIENT;
     b->uneven = 1;
     b->how = divisor_how(b, m, best);
@@ -187,8 +188,8 @@ LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_
     b->has_offset = t->offsets != NULL;
     if (b->has_offset)
         FILL(b->offset, (const double *)t->offsets, t->offset_step, first, m);
-    b->lowest = fq_code_types[t->code].lowest;
-    b->highest = fq_code_types[t->code].highest;
+    b->lowest = t->limited ? t->lowest : fq_code_types[t->code].lowest;
+    b->highest = t->limited ? t->highest : fq_code_types[t->code].highest;
 }
 
 LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
@@ -231,20 +232,24 @@ typedef struct {
     vd scale, minus_offset, plus_offset, low, high, zero_point;
 } wide_params;
 
-LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, vf recip, vf rest, vf limit, vi zero_point,
+/* Ways that take products of x in place of the quotient, and so limits of x. */
+LANE int is_by_products(int how) { return how == FQ_ONE_PRODUCT || how == FQ_TWO_PRODUCTS || how == FQ_CORRECTED; }
+
+LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, int shift, vf recip, vf rest, vf limit, vi zero_point,
                                 vi lowest, vi highest, int how)
 {
     lane_params c;
     c.scale = scale;
-    has_offset = has_offset && how == FQ_GENERAL;
-    c.minus_offset = has_offset ? vf_sub(vf_set(-0.0f), offset) : vf_set(-0.0f);
-    c.plus_offset = has_offset ? offset : vf_set(-0.0f);
+    has_offset = has_offset && !is_by_products(how);
+    shift = shift && how == FQ_MULTIPLIED;
+    c.minus_offset = has_offset && !shift ? vf_sub(vf_set(-0.0f), offset) : vf_set(-0.0f);
+    c.plus_offset = has_offset && (shift || how == FQ_GENERAL) ? offset : vf_set(-0.0f);
     c.recip = recip;
     c.rest = rest;
-    c.limit = how == FQ_GENERAL ? vf_set(HIGHEST_QUOTIENT) : limit;
+    c.limit = is_by_products(how) ? limit : vf_set(HIGHEST_QUOTIENT);
     c.low = vf_from_vi(vi_sub(lowest, zero_point));
     c.high = vf_from_vi(vi_sub(highest, zero_point));
-    if (how != FQ_GENERAL) {
+    if (is_by_products(how)) {
         c.low = vf_mul(c.low, scale);
         c.high = vf_mul(c.high, scale);
     }
@@ -254,7 +259,7 @@ LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, vf recip, v
 
 LANE lane_params row_params(const lane_batch *b, size_t i, int how)
 {
-    return lane_params_of(vf_set(b->scale[i]), vf_set(b->has_offset ? b->offset[i] : 0.0f), b->has_offset,
+    return lane_params_of(vf_set(b->scale[i]), vf_set(b->has_offset ? b->offset[i] : 0.0f), b->has_offset, b->shift,
                           vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(b->limit), vi_set(b->zero_point[i]),
                           vi_set(b->lowest), vi_set(b->highest), how);
 }
@@ -262,7 +267,7 @@ LANE lane_params row_params(const lane_batch *b, size_t i, int how)
 LANE lane_params column_params(const lane_batch *b, size_t j, int how)
 {
     return lane_params_of(vf_load(b->scale + j), b->has_offset ? vf_load(b->offset + j) : vf_set(0.0f), b->has_offset,
-                          vf_load(b->recip + j), vf_load(b->rest + j), vf_set(b->limit),
+                          b->shift, vf_load(b->recip + j), vf_load(b->rest + j), vf_set(b->limit),
                           vi_load(b->zero_point + j), vi_set(b->lowest), vi_set(b->highest), how);
 }
 

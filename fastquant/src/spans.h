@@ -16,12 +16,14 @@
 #include "kernels.def.h"
 
 #define FQ_OP_ID(op) FQ_##op,
+#define FQ_RULE_ID(rule) FQ_##rule,
 #define FQ_REAL_ID(id, name, type, arithmetic) FQ_##id,
 #define FQ_INTEGER_ID(id, name, type, bits, lowest, highest) FQ_##id,
 #define FQ_FLOAT_ID(id, name, bits, mantissa, bias, largest, nan, beyond, signed_zero) FQ_##id,
 
 /* int32 is a code type only for reading: accumulators of integer arithmetic. */
 enum { FQ_OPS(FQ_OP_ID) FQ_OP_COUNT };
+enum { FQ_RULES(FQ_RULE_ID) FQ_RULE_COUNT };
 enum { FQ_REALS(FQ_REAL_ID) FQ_REAL_COUNT };
 enum { FQ_INTEGERS(FQ_INTEGER_ID) FQ_FLOATS(FQ_FLOAT_ID) FQ_i32, FQ_CODE_COUNT };
 
@@ -39,6 +41,7 @@ typedef struct fq_real_type {
 extern const fq_code_type fq_code_types[FQ_CODE_COUNT];
 extern const fq_real_type fq_real_types[FQ_REAL_COUNT];
 extern const char *const fq_op_names[FQ_OP_COUNT];
+extern const char *const fq_rule_names[FQ_RULE_COUNT];
 
 /* Scales (finite and > 0) and offsets are of the type that the arithmetic runs in: float, or double for float64. A set of
  * parameters is `step` elements from the one before, 0 if there is only one. */
@@ -60,7 +63,10 @@ typedef struct fq_tile {
     uint8_t packs;                   /* codes in a byte: 1, or 2 or 4 where they are packed, low bits first */
     uint8_t stream;                  /* the arrays will not fit a cache: read ahead, and store past it */
     uint8_t beyond;                  /* float codes: numbers beyond the finite ones do not saturate */
-    uint8_t precision;               /* FQ_f16, FQ_bf16: quotients are rounded to that type; FQ_f32: nothing more */
+    uint8_t precision;               /* FQ_f16, FQ_bf16: results are rounded to that type too; FQ_f32: nothing more */
+    uint8_t rule;                    /* FQ_divide... */
+    uint8_t limited;                 /* codes are limited to lowest ... highest, and not to all of their type */
+    int32_t lowest, highest;
     void *room;                      /* FQ_ROOM_BYTES for prepared parameters of wide rows, or NULL: fewer at a time */
 } fq_tile;
 

@@ -158,6 +158,9 @@ LANE int tile_is_single(const fq_tile *t, int columns)
     return !columns && !(t->scale_step | t->zero_point_step | t->offset_step);
 }
 
+/* Rules of other libraries have bodies where they are wanted often: integers of float32. */
+LANE int has_rules(int op, int real, int kind) { return op == FQ_quantize && real == FQ_f32 && kind != SMALL_FLOATS; }
+
 LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns)
 {
     const int best = best_how(op, kind), single = tile_is_single(t, columns);
@@ -172,7 +175,7 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
     p.code = lane_code_of(t);
     for (size_t first = 0; first < all;) {
         const lane_part part = part_of(t, first, most, single, columns);
-        lane_prepare(&b, t, part.set, part.sets, columns && t->rows * t->run < 8 ? FQ_GENERAL : best);
+        lane_prepare(&b, t, part.set, part.sets, t->rule != FQ_divide || (columns && t->rows * t->run < 8) ? FQ_GENERAL : best);
         if (columns && t->run > 1)
             lane_spread(&b, t, part.sets, part.phase, part.m);
         if (op == FQ_dequantize && !b.has_offset) {
@@ -187,7 +190,11 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
         else                                                                 \
             tile_rows(op, t, first, part.m, single, &p, real, kind, how);    \
     } while (0)
-        if (b.how == FQ_GENERAL)
+        if (has_rules(op, real, kind) && t->rule == FQ_floor)
+            WITH(FQ_FLOORED);
+        else if (has_rules(op, real, kind) && t->rule != FQ_divide)
+            WITH(FQ_MULTIPLIED);
+        else if (b.how == FQ_GENERAL)
             WITH(FQ_GENERAL);
         else if (best == FQ_GENERAL || (b.how == FQ_ONE_PRODUCT && plain))
             WITH(FQ_ONE_PRODUCT);
@@ -221,10 +228,22 @@ LANE void wide_batches(int op, const fq_tile *t, int kind, int columns)
     }
 }
 
+/* What only the portable spans do. */
+LANE int is_rare(int op, const fq_tile *t, int real, int kind)
+{
+    if (t->rule == FQ_divide)
+        return t->limited || t->precision != FQ_f32;
+    return !has_rules(op, real, kind) || t->precision != FQ_f32;
+}
+
 LANE void lane_span(int op, const fq_tile *t, int real, int kind, int columns)
 {
     if (t->n == 0)
         return;
+    if (is_rare(op, t, real, kind)) {
+        fq_portable_spans[columns ? op + FQ_quantize_columns - FQ_quantize : op][real][t->code](t);
+        return;
+    }
     if (real == FQ_f64)
         wide_batches(op, t, kind, columns);
     else

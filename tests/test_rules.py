@@ -1,0 +1,138 @@
+"""The rounding rules of other libraries: every target against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from values import real_dtype
+
+from fastquant import _kernels, _reference, _rules
+
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2")
+PRECISIONS = (None, "float64", "float16", "bfloat16")
+SHAPE = (7, 333)
+SCALES = np.array([0.1, 1 / 127, 3.0, 2.0**-7, 1.7, 2.0**-110, 40.0])
+ZERO_POINTS = np.array([0, 3, -5, 128, -128, 7, 2], np.int32)
+
+
+def values(rng: np.random.Generator, scale: np.ndarray, real: str) -> np.ndarray:
+    """Ties and their neighbours, what saturates, and what no formula expects."""
+    x = np.float32(rng.integers(-600, 600, SHAPE) / 2) * np.float32(scale)
+    x = np.nextafter(x, np.float32(rng.choice([-np.inf, np.inf], SHAPE)))
+    ties = rng.random(SHAPE) < 0.5
+    x[ties] = np.float32(rng.integers(-600, 600, SHAPE) / 2 * scale)[ties]
+    odd = rng.random(SHAPE) < 0.05
+    x[odd] = rng.choice([np.inf, -np.inf, np.nan, 0.0, -0.0, 3e38, -3e38, 1e-45, 1e10, -1e10], SHAPE)[odd]
+    with np.errstate(over="ignore"):
+        return x.astype(real_dtype(real))
+
+
+def parameters(kind: str):
+    """scale, zero point, offset, where they change, and the scales in a shape that broadcasts."""
+    offset = np.array([0.25, -3.0, 0.0, 17.0, 1e-3, 100.0, -0.125])
+    if kind == "one":
+        return 0.1, 3, 0.7, {}, np.full((1, 1), 0.1)
+    if kind == "rows":
+        return SCALES, ZERO_POINTS, offset, {"axis": 0}, SCALES[:, None]
+    if kind == "columns":
+        wide = np.resize(SCALES, SHAPE[1])
+        return wide, np.resize(ZERO_POINTS, SHAPE[1]), np.resize(offset, SHAPE[1]), {"axis": -1}, wide[None]
+    blocks = np.resize(SCALES, (7, 11))
+    spread = np.repeat(blocks, 32, axis=1)[:, : SHAPE[1]]
+    return blocks, np.resize(ZERO_POINTS, (7, 11)), np.resize(offset, (7, 11)), {"block_size": 32}, spread
+
+
+KINDS = ("one", "rows", "columns", "blocks")
+
+
+def test_the_rules_are_those_of_the_reference():
+    assert set(_kernels.rules()) == set(_reference.RULES)
+    with pytest.raises(ValueError, match="rule: got 'nearest', expected one of divide, "):
+        _rules.quantize(np.zeros(3), 1.0, rule="nearest", dtype="int8")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("rule", _kernels.rules())
+def test_quantize(rule, real, kind, precision, target):
+    if precision in ("float16", "bfloat16") and real == "float64":
+        pytest.skip("half precision is of arithmetic in float32")
+    rng = np.random.default_rng([ord(c) for c in rule + real + kind + str(precision)])
+    scale, zero_point, offset, where, spread = parameters(kind)
+    if "multiply" in rule:
+        scale = 1 / np.asarray(scale)
+    x = values(rng, spread, real)
+    for dtype in INTEGERS:
+        for given in (None, offset):
+            for limits in (None, (-3, 100) if dtype in ("int8", "int16") else None):
+                how = {"rule": rule, "dtype": dtype, "offset": given, "limits": limits, "precision": precision, **where}
+                q = _rules.quantize(x, scale, zero_point, **how)
+                expected = _reference.quantize(x, scale, zero_point, **how)
+                np.testing.assert_array_equal(q.view(f"u{q.itemsize}"), expected.view(f"u{q.itemsize}"), str(how))
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rule", ["divide", "multiply"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
+def test_dequantize(dtype, rule, kind, precision, target):
+    if dtype not in ("float32", "float64") and precision == "float64":
+        pytest.skip("not made of float64")
+    if precision in ("float16", "bfloat16") and dtype == "float64":
+        pytest.skip("half precision is of arithmetic in float32")
+    rng = np.random.default_rng([ord(c) for c in rule + dtype + kind + str(precision)])
+    scale, zero_point, offset, where, _ = parameters(kind)
+    for codes in ("int8", "uint8", "int16", "uint16", "int32"):
+        info = np.iinfo(codes)
+        q = rng.integers(info.min, info.max, SHAPE, codes, endpoint=True)
+        for given in (None, offset):
+            how = {"rule": rule, "dtype": dtype, "offset": given, "precision": precision, **where}
+            x = _rules.dequantize(q, scale, zero_point, **how)
+            expected = _reference.dequantize(q, scale, zero_point, **how)
+            np.testing.assert_array_equal(x.view(f"u{x.itemsize}"), expected.view(f"u{x.itemsize}"), str(how))
+
+
+@pytest.mark.parametrize("kind", ["one", "rows", "columns"])
+@pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("limits", [(-128, 127), (0, 255), (-127, 127), (0, 65535), (-32768, 32767), (3, 9)])
+def test_fake_quantize(limits, real, kind, target):
+    """With a multiplier that is no reciprocal of the scale: each is used where it should be."""
+    rng = np.random.default_rng([ord(c) for c in str(limits) + real + kind])
+    scale, zero_point, _, where, spread = parameters(kind)
+    x = values(rng, spread, real)
+    multiplier = 1.01 / np.asarray(scale)
+    dtype = "uint16" if limits[1] > 32767 else "int16"
+    q = _reference.quantize(x, multiplier, zero_point, rule="multiply", limits=limits, dtype=dtype, **where)
+    expected = _reference.dequantize(q, scale, zero_point, dtype=real, **where)
+    for out in (None, np.empty_like(x), x):
+        y = _rules.fake_quantize(x, multiplier, scale, zero_point, limits=limits, out=out, **where)
+        np.testing.assert_array_equal(y.view(f"u{y.itemsize}"), expected.view(f"u{y.itemsize}"))
+
+
+@pytest.mark.parametrize("layout", ["strided", "fortran", "swapped", "misaligned"])
+@pytest.mark.parametrize("precision", [None, "float64"])
+def test_layouts(layout, precision, target):
+    rng = np.random.default_rng(5)
+    x = values(rng, np.full((1, 1), 0.1), "float32")
+    expected = _reference.quantize(x, 10.0, 3, rule="multiply", dtype="int8", precision=precision)
+    if layout == "strided":
+        wide = np.zeros((14, 999), np.float32)
+        wide[::2, ::3] = x
+        lying = wide[::2, ::3]
+    elif layout == "fortran":
+        lying = np.asfortranarray(x)
+    elif layout == "swapped":
+        lying = x.astype(x.dtype.newbyteorder())
+    else:
+        buffer = np.zeros(x.nbytes + 1, np.uint8)
+        lying = buffer[1:].view(np.float32).reshape(SHAPE)
+        lying[...] = x
+    q = _rules.quantize(lying, 10.0, 3, rule="multiply", dtype="int8", precision=precision)
+    np.testing.assert_array_equal(q, expected)
+    out = np.zeros((333, 14), np.int8).T[::2]
+    assert _rules.quantize(lying, 10.0, 3, rule="multiply", dtype="int8", precision=precision, out=out) is out
+    np.testing.assert_array_equal(out, expected)
+    back = np.zeros((333, 14), ">f4").T[::2]
+    _rules.dequantize(out, 10.0, 3, rule="multiply", precision=precision, out=back)
+    np.testing.assert_array_equal(back, _reference.dequantize(out, 10.0, 3, rule="multiply", precision=precision))
