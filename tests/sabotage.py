@@ -38,7 +38,7 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
+    *("layouts", "rules", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
 
@@ -48,7 +48,10 @@ LIKELY = {
     "_grid.pxi": ("plain_calls",),
     "_plain.pxi": ("plain_calls", "api"),
     "_calls.pxi": ("plain_calls", "errors_table"),
-    "_general.pxi": ("plain_calls", "reentrance"),
+    "_general.pxi": ("plain_calls", "rules", "reentrance"),
+    "_rules.py": ("rules", "overlap"),
+    "_portable.pxi": ("rules",),
+    "_walk.pxi": ("rules",),
     "_ranges.pxi": ("plain_calls", "minmax"),
     "numerics.c": ("reference", "minmax", "plain_calls"),
     "_dlpack.pxi": ("dlpack",),

@@ -10,6 +10,7 @@ import sabotage_checks
 import sabotage_lanes
 import sabotage_loops
 import sabotage_rows
+import sabotage_rules
 import sabotage_wide
 from sabotage_files import Edit
 
@@ -21,4 +22,5 @@ EDITS: list[Edit] = [
     *sabotage_checks.EDITS,
     *sabotage_wide.EDITS,
     *sabotage_rows.EDITS,
+    *sabotage_rules.EDITS,
 ]
