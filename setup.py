@@ -13,11 +13,12 @@ if sys.platform == "win32":
     flags = ["/O2", "/std:c11", "/fp:precise"]
 else:
     flags = ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden"]
+    flags += ["-pthread"]
     # Python's own flags may ask for debug information, which doubles the time to compile; CFLAGS=-g brings it back.
     if not any(flag.startswith("-g") for flag in os.environ.get("CFLAGS", "").split()):
         flags.append("-g0")
 
-c_sources = ("dispatch", "floats", "numerics", "target_avx2")
+c_sources = ("dispatch", "floats", "numerics", "threads", "target_avx2")
 
 kernels = Extension(
     "fastquant._kernels",
@@ -26,6 +27,7 @@ kernels = Extension(
     depends=[os.path.join("fastquant/src", name) for name in sorted(os.listdir("fastquant/src"))],
     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION")],
     extra_compile_args=flags,
+    extra_link_args=[] if sys.platform == "win32" else ["-pthread"],
 )
 
 setup(ext_modules=cythonize([kernels], language_level=3))

@@ -23,6 +23,7 @@ from fastquant._kernels import (
     unpack,
 )
 from fastquant._results import QParams, Quantized, Range
+from fastquant._threads import get_num_threads, set_num_threads
 
 __version__ = _version("fastquant-kernels")
 
@@ -42,11 +43,13 @@ __all__ = [
     "cpu",
     "dequantize",
     "fake_quantize",
+    "get_num_threads",
     "minmax",
     "pack",
     "qparams",
     "quantize",
     "quantize_dynamic",
     "requantize",
+    "set_num_threads",
     "unpack",
 ]

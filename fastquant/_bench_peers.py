@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from fastquant._bench_libraries import ML_DTYPES, ONNXRUNTIME, TORCH, TORCH_DECOMPOSED, torch_module
 from fastquant._bench_own import COPY, DIVISION, FASTQUANT, NUMPY, PLAIN, REFERENCE, Peer
+from fastquant._threads import get_num_threads, set_num_threads
 
 OWN = (FASTQUANT, COPY, DIVISION, PLAIN)
 PEERS = (REFERENCE, NUMPY, ML_DTYPES, TORCH, TORCH_DECOMPOSED, ONNXRUNTIME)
@@ -32,7 +33,8 @@ def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
     """Peers ready to run, on one thread, and a line for each that is not. False: only those in NumPy."""
     found: list[Peer] = []
     skipped = []
-    threads = None
+    own, threads = get_num_threads(), None
+    set_num_threads(1)
     for peer in PEERS:
         if not peer.module:
             found.append(peer)
@@ -53,5 +55,6 @@ def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
     try:
         yield found, skipped
     finally:
+        set_num_threads(own)
         if threads is not None:
             torch_module().set_num_threads(threads)

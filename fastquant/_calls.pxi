@@ -166,16 +166,15 @@ def fake_quantize(x, scale, zero_point=0, *, dtype="int8", axis=None, block_size
 cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     """Range of a plain array of float32 or a half type, -0 counted as +0; False if it is empty or not finite."""
     cdef fq_tile t
-    cdef float poison = 0
+    cdef float poison
     cdef fq_fpenv env
     cdef bint finite
     memset(&t, 0, sizeof(t))
-    lo[0], hi[0] = INFINITY, -INFINITY
-    t.lo, t.hi, t.poison = lo, hi, &poison
     t.real = real_of_array(x)
+    begin_extent(&t, lo, hi, &poison)
     t.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
-    run_tile(active_table[0][<int> FQ_minmax][t.real][0], &t)
+    run_tile(active_table[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
     finite = settle(lo, hi, &poison, 1)
     fq_fpenv_leave(env)

@@ -96,26 +96,15 @@ cdef inline ptrdiff_t side_step(const side_t *side, object a, int axis, int ndim
     return 1 if axis == ndim - 1 else cnp.PyArray_STRIDE(<cnp.ndarray> a, axis) * side.each
 
 
-# Room for prepared parameters, which calls under way need one each of: kept, but not more than a few. The GIL guards them.
-cdef void *rooms[4]
-cdef int rooms_kept = 0
-
-
-cdef void *borrow_room() noexcept:
-    global rooms_kept
-    if rooms_kept > 0:
-        rooms_kept -= 1
-        return rooms[rooms_kept]
-    return malloc(FQ_ROOM_BYTES)  # NULL is fine
-
-
-cdef void give_back_room(void *room) noexcept:
-    global rooms_kept
-    if room != NULL and rooms_kept < 4:
-        rooms[rooms_kept] = room
-        rooms_kept += 1
-    else:
-        free(room)
+cdef inline int walk(walk_t *w, int fixed, ptrdiff_t at) noexcept nogil:
+    cdef int k
+    for k in range(w.ndim):
+        if w.length[k] == 0:
+            return WALKED
+    if arrange(w, fixed) == NOT_BY_ROWS:
+        return NOT_BY_ROWS
+    split_walk(w, at)
+    return WALKED
 
 
 cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t *g) except -1:
@@ -127,7 +116,6 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
     cdef ptrdiff_t block = g.block
     cdef int ndim = g.ndim, block_axis = g.cut, axis, fixed, done = WALKED, part
     cdef bint joined, keep
-    cdef void *room
     cdef char *src_data = cnp.PyArray_BYTES(<cnp.ndarray> src)
     cdef char *dst_data = src_data if dst is None else cnp.PyArray_BYTES(<cnp.ndarray> dst)
     # Whoever ran since the arrays were looked at, another thread too, may have changed them. From here on nothing but g and
@@ -182,14 +170,12 @@ cdef int cover(walk_t *w, cnp.ndarray full, object src, object dst, const grid_t
         fixed = min(fixed, w.ndim)
         if part == 1 and (block == 0 or joined or end == g.shape[block_axis]):
             break
+        w.sets = g.sets
         if total < RELEASE_GIL_FROM:
             done = walk(w, fixed, first)
         else:
-            room = borrow_room() if g.sets > 1024 else NULL
-            w.stage[0].tile.room = w.stage[1].tile.room = room
             with nogil:
                 done = walk(w, fixed, first)
-            give_back_room(room)
         if done == NOT_BY_ROWS or w.dynamic.failed:
             break
     return done

@@ -108,6 +108,15 @@ cdef extern from "src/copy.h" nogil:
     void fq_copy_tile(char *to, ptrdiff_t to_row, ptrdiff_t to_step, const char *src, ptrdiff_t src_row,
                       ptrdiff_t src_step, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size, bint swapped)
 
+cdef extern from "src/threads.h" nogil:
+    ctypedef void (*fq_part)(void *context, int part) noexcept nogil
+
+    void fq_parallel(fq_part run, void *context, int parts)
+    void fq_set_threads(int n)
+    int fq_threads()
+    void *fq_borrow_room()
+    void fq_give_back_room(void *room)
+
 cdef extern from "src/fpenv.h" nogil:
     ctypedef struct fq_fpenv:
         pass

@@ -188,6 +188,7 @@ cdef inline int real_of_array(object a) noexcept:
 
 
 include "_walk.pxi"
+include "_split.pxi"
 include "_grid.pxi"
 include "_plain.pxi"
 
@@ -284,3 +285,13 @@ def qparams_of(lo, hi, double lowest, double highest, bint symmetric, bint inclu
     if failed < 0:
         return scales, zero_points, None
     return scales, zero_points, (failed, "scale" if status == FQ_RANGE_TOO_WIDE else "zero point")
+
+
+def set_threads(int n):
+    """How many threads a call may use."""
+    fq_set_threads(n)
+
+
+def threads():
+    """How many threads a call may use."""
+    return fq_threads()

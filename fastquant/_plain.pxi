@@ -134,20 +134,13 @@ cdef inline bint read_affine(plain_t *p, object scale, object zero_point, object
     return plain
 
 
-cdef inline void call_span(fq_span span, const fq_tile *t) noexcept nogil:
-    cdef fq_fpenv env = fq_fpenv_enter()
-    span(t)
-    if t.stream:
-        fq_stream_end()
-    fq_fpenv_leave(env)
-
-
-cdef inline void run_tile(fq_span span, fq_tile *t) noexcept:
+cdef inline void run_tile(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size) noexcept:
+    """A row of elements of these sizes."""
     if t.n < RELEASE_GIL_FROM:
-        call_span(span, t)
+        run_row(span, t, src_size, dst_size)
     else:
         with nogil:
-            call_span(span, t)
+            run_row(span, t, src_size, dst_size)
 
 
 cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain_t *p) noexcept:
@@ -171,7 +164,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     t.extent_step = 0
     t.real, t.code, t.far, t.beyond, t.precision, t.rule, t.limited = p.real, p.code, far, False, FQ_f32, FQ_divide, False
     t.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
-    run_tile(table[0][op][p.real][p.code], &t)
+    run_tile(table[0][op][p.real][p.code], &t, cnp.PyArray_ITEMSIZE(src), cnp.PyArray_ITEMSIZE(dst))
 
 
 cdef inline bint may_write(object out, cnp.ndarray like, int type_number):

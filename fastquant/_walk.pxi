@@ -58,6 +58,7 @@ cdef struct walk_t:
     int stages
     stage_t stage[2]
     dynamic_t dynamic
+    ptrdiff_t sets           # of parameters or ranges; with more than fit a stack, spans have room for prepared ones
     scratch_t *scratch
 
 
@@ -349,17 +350,9 @@ cdef inline bint by_rows(const walk_t *w) noexcept nogil:
     return w.src.direct and w.param[w.ndim - 1] == 0
 
 
-cdef int walk(walk_t *w, int fixed, ptrdiff_t at) noexcept nogil:
-    """Run the call; `at` is the index of the first parameters."""
-    cdef scratch_t scratch
-    cdef ptrdiff_t index[MAX_DIMS]
-    cdef ptrdiff_t src_at = 0, dst_at = 0
-    cdef int k
+cdef int arrange(walk_t *w, int fixed) noexcept nogil:
+    """The dimensions as they are best walked. NOT_BY_ROWS if they should be rows and are not."""
     cdef bint ranges = w.stage[0].tile.lo != NULL
-    cdef fq_fpenv env
-    for k in range(w.ndim):
-        if w.length[k] == 0:
-            return WALKED
     sort_dims(w, fixed)
     merge_dims(w, not ranges and not w.dynamic.on)
     w.src.direct = is_direct(w, &w.src, w.src_step)
@@ -368,7 +361,19 @@ cdef int walk(walk_t *w, int fixed, ptrdiff_t at) noexcept nogil:
         w.stage[0].tile.stream = 0
     if w.dynamic.on and not by_rows(w):
         return NOT_BY_ROWS
+    return WALKED
+
+
+cdef void run_walk(walk_t *w, ptrdiff_t at) noexcept nogil:
+    """The call; `at` is the index of the first parameters."""
+    cdef scratch_t scratch
+    cdef ptrdiff_t index[MAX_DIMS]
+    cdef ptrdiff_t src_at = 0, dst_at = 0
+    cdef int k
+    cdef void *room = fq_borrow_room() if w.sets > 1024 else NULL
+    cdef fq_fpenv env
     w.scratch = &scratch
+    w.stage[0].tile.room = w.stage[1].tile.room = room
     for k in range(w.ndim):
         index[k] = 0
     env = fq_fpenv_enter()
@@ -395,4 +400,5 @@ cdef int walk(walk_t *w, int fixed, ptrdiff_t at) noexcept nogil:
     if w.stage[0].tile.stream:
         fq_stream_end()
     fq_fpenv_leave(env)
-    return WALKED
+    if room != NULL:
+        fq_give_back_room(room)

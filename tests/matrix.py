@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+from many_threads import on_threads
 from placement import CANARY, FOR_INPUT, FOR_OUTPUT, LAYOUTS, Kept, fits, place, placed, plain
 from values import REAL_TYPES, assert_same, real_dtype
 
@@ -57,6 +58,7 @@ class Case(NamedTuple):
     granularity: str
     target: str
     streaming: bool
+    threads: int
     source: str  # layout of the input
     output: str  # one of OUTPUTS
     number: int  # all that is random follows from this and the above
@@ -65,7 +67,7 @@ class Case(NamedTuple):
         usual = fq.cpu._last_level_cache()
         _kernels.set_stream_from(0 if self.streaming else 1 << 62)
         try:
-            with fq.cpu.use(self.target), np.errstate(all="ignore"):
+            with fq.cpu.use(self.target), on_threads(self.threads), np.errstate(all="ignore"):
                 Trial(self).run()
         except Exception as error:
             raise AssertionError(
@@ -86,7 +88,8 @@ def cases(kernel: str, real: str, granularity: str, target: str, each: int) -> l
             k = len(found)
             source = FOR_INPUT[k % len(FOR_INPUT)]
             output = OUTPUTS[(k + k // len(FOR_INPUT)) % len(OUTPUTS)]
-            found.append(Case(kernel, real, code, granularity, target, k % 3 == 0, source, output, number))
+            threads = (1, 2, 1, 5)[k % 4]
+            found.append(Case(kernel, real, code, granularity, target, k % 3 == 0, threads, source, output, number))
     return found
 
 

@@ -198,7 +198,7 @@ EDITS = [
     Edit("portable: neighbours in packed bytes", PORTABLE, [("mask = (1 << bits) - 1, place", "mask = 255, place", 2)]),
     Edit("precision: x not rounded", PORTABLE, [("v = rounded(x[j], t.precision)", "v = x[j]")]),
     # ---- the walk over layouts ----
-    Edit("swapped arrays read as they are", WALK, [("if side.swapped or side.stored >= 0 or steps", "if side.stored >= 0 or steps")]),
+    Edit("swapped arrays read as they are", WALK, [("if side.swapped or side.stored", "if side.stored")]),
     Edit("strided arrays read as contiguous", WALK, [("steps[w.ndim - 1] != side.size and", "False and")]),
     Edit(
         "merged by the output alone",

@@ -40,6 +40,8 @@ SIGNATURES = {
     "requantize": "(q, scale, zero_point, new_scale, new_zero_point, *, dtype='int8', axis=None, out=None)",
     "pack": "(q)",
     "unpack": "(p, dtype, shape)",
+    "set_num_threads": "(n)",
+    "get_num_threads": "()",
 }
 
 

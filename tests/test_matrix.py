@@ -48,6 +48,7 @@ def test_every_combination_is_planned(kernel, real, granularity):
     assert {case.source for case in plan} == set(FOR_INPUT)
     assert {case.output for case in plan} == set(OUTPUTS)
     assert {case.streaming for case in plan} == {True, False}
+    assert {case.threads for case in plan} == {1, 2, 5}
 
 
 # ---- what the cases above stand on ----

@@ -1,0 +1,102 @@
+"""How many threads a call may use: set_num_threads, and what is found at import."""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+from pathlib import Path
+from typing import Any
+
+from fastquant import _kernels
+
+_MOST = 1024
+_CGROUPS = Path("/sys/fs/cgroup")
+
+
+def set_num_threads(n: int) -> None:
+    """How many threads a call on large arrays may use, whichever thread of the process makes it.
+
+    n : integer from 1 to 1024
+
+    At import it is what the environment variable FASTQUANT_NUM_THREADS says; without it the number of CPUs that the
+    process may run on, by its affinity and the quota of its control group, and not more than OMP_NUM_THREADS. Small
+    arrays (below some 2 MiB of input and output) are never split. The limit is for the process: of n calls at once each
+    runs on the thread that it was made on, and only what they leave of n helps. Results do not depend on it.
+
+    Returns nothing. Raises TypeError for what is no integer, ValueError for one out of range.
+    """
+    expected = f"expected an integer from 1 to {_MOST}"
+    if isinstance(n, bool):
+        raise TypeError(f"n: got {n!r}, {expected}")
+    try:
+        count = operator.index(n)
+    except TypeError:
+        raise TypeError(f"n: got {type(n).__name__}, {expected}") from None
+    if not 1 <= count <= _MOST:
+        raise ValueError(f"n: got {count}, {expected}")
+    _kernels.set_threads(count)
+
+
+def get_num_threads() -> int:
+    """Returns how many threads a call on large arrays may use: what set_num_threads was given last. (That one raises
+    TypeError and ValueError for what is no such number.)"""
+    return _kernels.threads()
+
+
+def _positive(text: str | None) -> int | None:
+    """A number > 0, or the first of a list of them, as OMP_NUM_THREADS has for nested loops."""
+    first = (text or "").split(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) > 0 else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def _share(quota: str, period: str) -> float:
+    """CPUs' worth of time; infinite where there is no limit ("max", or -1)."""
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else math.inf
+
+
+def _quota(group: str = "/proc/self/cgroup", root: Path = _CGROUPS) -> float:
+    """CPUs that the process's control group may use, by the kernel's documentation of cgroup-v2 (cpu.max) and of its
+    predecessor (cpu.cfs_quota_us). A group is limited by those that it is in, too."""
+    shares = [math.inf]
+    for line in _text(Path(group)).splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / "cpu" if controllers else root
+        own = base / path.lstrip("/")
+        for folder in (own, *(p for p in own.parents if p == base or base in p.parents), base):
+            if controllers:
+                quota = _text(folder / "cpu.cfs_quota_us").strip()
+                shares.append(_share(quota, _text(folder / "cpu.cfs_period_us").strip()))
+            else:
+                shares.append(_share(*[*_text(folder / "cpu.max").split(), "", ""][:2]))
+    return min(shares)
+
+
+def _available() -> int:
+    """CPUs that this process may run on; a part of one counts as one."""
+    try:
+        cpus = len(os.sched_getaffinity(0))
+    except (AttributeError, OSError):  # not on every system
+        cpus = os.cpu_count() or 1
+    return max(1, min(cpus, math.ceil(min(_quota(), cpus))))
+
+
+def _default(environment: Any) -> int:
+    wanted = environment.get("FASTQUANT_NUM_THREADS")
+    if wanted:
+        if not (wanted.strip().isdecimal() and 1 <= int(wanted) <= _MOST):
+            raise ValueError(f"FASTQUANT_NUM_THREADS: got {wanted!r}, expected an integer from 1 to {_MOST}")
+        return int(wanted)
+    return min(_available(), _positive(environment.get("OMP_NUM_THREADS")) or _MOST, _MOST)
+
+
+_kernels.set_threads(_default(os.environ))

@@ -1,0 +1,222 @@
+/* The pool of workers. Everything static here is guarded by `lock`, which is never held while a part runs. */
+#if !defined(_WIN32)
+#define _POSIX_C_SOURCE 200809L  /* signal masks, which ISO C does not know */
+#endif
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "spans.h"
+#include "threads.h"
+
+#if defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+static SRWLOCK lock = SRWLOCK_INIT;
+static CONDITION_VARIABLE work = CONDITION_VARIABLE_INIT, done = CONDITION_VARIABLE_INIT;
+static void acquire(void) { AcquireSRWLockExclusive(&lock); }
+static void release(void) { ReleaseSRWLockExclusive(&lock); }
+static void wait_for(CONDITION_VARIABLE *c) { SleepConditionVariableSRW(c, &lock, INFINITE, 0); }
+static void wake_one(CONDITION_VARIABLE *c) { WakeConditionVariable(c); }
+static void wake_all(CONDITION_VARIABLE *c) { WakeAllConditionVariable(c); }
+#else
+#include <pthread.h>
+#include <signal.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER, done = PTHREAD_COND_INITIALIZER;
+static void acquire(void) { pthread_mutex_lock(&lock); }
+static void release(void) { pthread_mutex_unlock(&lock); }
+static void wait_for(pthread_cond_t *c) { pthread_cond_wait(c, &lock); }
+static void wake_one(pthread_cond_t *c) { pthread_cond_signal(c); }
+static void wake_all(pthread_cond_t *c) { pthread_cond_broadcast(c); }
+#endif
+
+typedef struct job {
+    fq_part run;
+    void *context;
+    int parts, next;      /* next: the first that nobody has taken */
+    int unfinished;
+    struct job *later;
+} job;
+
+static int limit = 1;     /* threads at work */
+static int at_work;       /* callers in fq_parallel, and workers with a part */
+static int workers;
+static job *jobs;         /* with parts to take, the oldest first */
+
+#define ROOMS_KEPT 8
+static void *rooms[ROOMS_KEPT];
+static int rooms_kept;
+
+/* ---- jobs ---- */
+
+/* The next part of a job, run without the lock. */
+static void run_next(job *j)
+{
+    const int part = j->next++;
+    if (j->next == j->parts) {  /* nothing is left to take: off the list */
+        job **at = &jobs;
+        while (*at != j)
+            at = &(*at)->later;
+        *at = j->later;
+    }
+    release();
+    j->run(j->context, part);
+    acquire();
+    if (--j->unfinished == 0)
+        wake_all(&done);
+}
+
+static void serve(void)
+{
+    acquire();
+    for (;;) {
+        while (jobs == NULL || at_work >= limit)
+            wait_for(&work);
+        at_work++;
+        while (jobs != NULL && at_work <= limit)
+            run_next(jobs);
+        at_work--;
+    }
+}
+
+/* ---- starting workers ---- */
+
+#if defined(_WIN32)
+static DWORD WINAPI serve_forever(void *unused)
+{
+    (void)unused;
+    serve();
+    return 0;
+}
+
+static int start(void)
+{
+    HANDLE thread = CreateThread(NULL, 1 << 20, serve_forever, NULL, 0, NULL);
+    if (thread == NULL)
+        return 0;
+    CloseHandle(thread);
+    return 1;
+}
+
+static void prepare_for_forks(void) {}
+#else
+static void *serve_forever(void *unused)
+{
+    (void)unused;
+    serve();
+    return NULL;
+}
+
+/* Signals are for the threads that Python knows. A stack of 1 MiB, since not every system gives as much. */
+static int start(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    int failed;
+    if (pthread_attr_init(&attributes) != 0)
+        return 0;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 1 << 20);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    failed = pthread_create(&thread, &attributes, serve_forever, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return !failed;
+}
+
+/* The child has the forking thread alone, which runs no part: jobs and workers are those of threads that are gone. */
+static void after_fork(void)
+{
+    workers = at_work = 0;
+    jobs = NULL;
+    pthread_cond_init(&work, NULL);
+    pthread_cond_init(&done, NULL);
+    release();
+}
+
+static void prepare_for_forks(void)
+{
+    static int prepared;
+    if (!prepared)
+        prepared = pthread_atfork(acquire, release, after_fork) == 0;
+}
+#endif
+
+void fq_parallel(fq_part run, void *context, int parts)
+{
+    job j = {run, context, parts, 0, parts, NULL};
+    job **last = &jobs;
+    acquire();
+    if (parts <= 1 || at_work + 1 >= limit) {  /* nobody would help */
+        at_work++;
+        release();
+        for (int part = 0; part < parts; part++)
+            run(context, part);
+        acquire();
+        at_work--;
+        if (jobs != NULL)
+            wake_one(&work);
+        release();
+        return;
+    }
+    at_work++;
+    while (*last != NULL)
+        last = &(*last)->later;
+    *last = &j;
+    while (workers < limit - 1 && start())
+        workers++;
+    for (int i = 1; i < parts && i <= limit - at_work; i++)
+        wake_one(&work);
+    while (j.next < j.parts)
+        run_next(&j);
+    while (j.unfinished > 0)
+        wait_for(&done);
+    at_work--;
+    if (jobs != NULL)
+        wake_one(&work);
+    release();
+}
+
+void fq_set_threads(int n)
+{
+    acquire();
+    prepare_for_forks();
+    limit = n;
+    wake_all(&work);
+    release();
+}
+
+int fq_threads(void)
+{
+    int n;
+    acquire();
+    n = limit;
+    release();
+    return n;
+}
+
+/* ---- rooms ---- */
+
+void *fq_borrow_room(void)
+{
+    void *room = NULL;
+    acquire();
+    if (rooms_kept > 0)
+        room = rooms[--rooms_kept];
+    release();
+    return room != NULL ? room : malloc(FQ_ROOM_BYTES);
+}
+
+void fq_give_back_room(void *room)
+{
+    acquire();
+    if (room != NULL && rooms_kept < ROOMS_KEPT) {
+        rooms[rooms_kept++] = room;
+        room = NULL;
+    }
+    release();
+    free(room);
+}

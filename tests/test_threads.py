@@ -1,0 +1,362 @@
+"""Calls on several threads: results, limits, many callers at once, forks, and the end of the interpreter.
+
+tests/test_matrix.py runs half of its random calls in small parts on several threads.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from many_threads import on_threads
+
+import fastquant as fq
+from fastquant import _kernels, _threads
+
+COUNTS = (2, 3, 7)
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+
+
+def run(script: str, **environment: str) -> str:
+    """What a new interpreter prints. The time limit only keeps a deadlock from stopping everything."""
+    variables = {k: v for k, v in os.environ.items() if k not in ("FASTQUANT_NUM_THREADS", "OMP_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**variables, **environment}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    x = np.random.default_rng(3).standard_normal((1031, 1543), dtype=np.float32)
+    x[517, 800], x[1030, 1542] = -40, 50
+    return x
+
+
+def calls(x: np.ndarray):
+    """Each way to cut a call: rows, columns, blocks with a ragged end, buffers, ranges that parts share."""
+    scale, wide = np.float32(np.linspace(0.01, 0.1, len(x))), np.float32(np.linspace(0.01, 0.1, x.shape[1]))
+    q = np.random.default_rng(4).integers(-128, 127, x.shape, np.int8)
+    yield from (
+        lambda: fq.quantize(x, 0.1),
+        lambda: fq.quantize(x, scale, axis=0),
+        lambda: fq.quantize(x, wide, axis=1),
+        lambda: fq.quantize(x.T, 0.1),
+        lambda: fq.quantize(x[::2, ::3], 0.1),
+        lambda: fq.quantize(x, 0.1, dtype="int4", packed=True),
+        lambda: fq.dequantize(q, wide, axis=1),
+        lambda: fq.fake_quantize(x, scale, axis=0),
+        lambda: fq.requantize(q, 0.1, 0, 0.2, 3),
+        lambda: fq.minmax(x),
+        lambda: fq.minmax(x[::-1, ::2]),
+        lambda: fq.minmax(x, axis=0),
+        lambda: fq.minmax(x, axis=1),
+        lambda: fq.minmax(x.astype(np.float64)),
+        lambda: fq.minmax(x.reshape(-1), block_size=100_000),
+        lambda: fq.quantize_dynamic(x),
+        lambda: fq.quantize_dynamic(x, axis=0),
+        lambda: fq.quantize_dynamic(x, axis=1),
+        lambda: fq.quantize_dynamic(x, block_size=100, out=np.empty(x.shape, np.int8)),
+        lambda: fq.quantize_dynamic(x.astype(np.float64), block_size=100),
+    )
+
+
+def as_bytes(result) -> list[bytes]:
+    return [np.asarray(a).tobytes() for a in (result if isinstance(result, tuple) else (result,))]
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_results_do_not_depend_on_the_count(x, count, target, stores):
+    for number, call in enumerate(calls(x)):
+        with on_threads(1):
+            expected = as_bytes(call())
+        fq.set_num_threads(count)
+        try:
+            assert as_bytes(call()) == expected, number  # as users have it
+        finally:
+            fq.set_num_threads(1)
+        with on_threads(count):
+            assert as_bytes(call()) == expected, number  # in the smallest parts
+
+
+@pytest.mark.parametrize("place", [0, 700_000, -1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_part_with_what_has_no_range(x, place, value, target):
+    x = x.copy()
+    x.reshape(-1)[place] = value
+    out = np.full(x.shape, 7, np.int8)
+    with on_threads(3):
+        for where in ({}, {"axis": 0}, {"axis": 1}, {"block_size": 64}):
+            with pytest.raises(ValueError, match=r"NaN|inf"):
+                fq.minmax(x, **where)
+            with pytest.raises(ValueError, match=r"NaN|inf"):
+                fq.quantize_dynamic(x, out=out, **where)
+            with pytest.raises(ValueError, match=r"NaN|inf"):
+                fq.quantize_dynamic(x, **where)
+    assert (out == 7).all()
+
+
+def test_sums_that_overflow_are_no_nan(target):
+    """A range is poisoned by NaN alone: parts whose sums are inf and -inf are fine."""
+    x = np.full(1 << 20, 3e38, np.float32)
+    x[1 << 19 :] *= -1
+    with on_threads(2):
+        assert fq.minmax(x) == (np.float32(-3e38), np.float32(3e38))
+        assert fq.minmax(x.reshape(1024, 1024), axis=1).hi[0] == np.float32(3e38)
+
+
+# ---- the count ----
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, r"n: got 0, expected an integer from 1 to 1024"),
+        (-1, ValueError, "n: got -1"),
+        (1025, ValueError, "n: got 1025"),
+        (2**70, ValueError, "n: got "),
+        (1.0, TypeError, "n: got float, expected an integer"),
+        ("2", TypeError, "n: got str"),
+        (None, TypeError, "n: got NoneType"),
+        (True, TypeError, "n: got True"),
+    ],
+)
+def test_wrong_counts(n, error, message):
+    before = fq.get_num_threads()
+    with pytest.raises(error, match=message):
+        fq.set_num_threads(n)
+    assert fq.get_num_threads() == before
+
+
+def test_the_count_is_kept():
+    before = fq.get_num_threads()
+    try:
+        fq.set_num_threads(np.int64(5))
+        assert fq.get_num_threads() == 5
+    finally:
+        fq.set_num_threads(before)
+
+
+COUNT = "import fastquant as fq; print(fq.get_num_threads())"
+
+
+def test_the_environment_says_how_many():
+    cpus = _threads._available()
+    assert int(run(COUNT)) == cpus
+    assert run(COUNT, FASTQUANT_NUM_THREADS="3", OMP_NUM_THREADS="1") == "3"
+    assert run(COUNT, OMP_NUM_THREADS="1") == "1"
+    assert run(COUNT, OMP_NUM_THREADS="1,4") == "1"
+    for ignored in ("", "0", "-2", "many"):
+        assert int(run(COUNT, OMP_NUM_THREADS=ignored)) == cpus
+
+
+@pytest.mark.parametrize("wrong", ["0", "two", "-1", "1.5", "1025"])
+def test_a_wrong_environment_is_an_error(wrong):
+    with pytest.raises(ValueError, match=f"FASTQUANT_NUM_THREADS: got '{wrong}', expected an integer from 1 to 1024"):
+        _threads._default({"FASTQUANT_NUM_THREADS": wrong})
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity")
+def test_affinity_is_respected():
+    one = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    assert run(one + COUNT) == "1"
+
+
+V1 = "cpu/a/cpu.cfs_"
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "expected"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "150000 100000"}, 1.5),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000", "a/cpu.max": "400000 100000"}, 4),
+        ("0::/a/b\n", {"a/b/cpu.max": "800000 100000", "a/cpu.max": "400000 100000"}, 4),
+        ("0::/\n", {"cpu.max": "200000 100000"}, 2),
+        ("0::/outside\n", {"cpu.max": "300000 100000"}, 3),
+        ("0::/a\n", {"a/cpu.max": "max 100000"}, float("inf")),
+        ("0::/a\n", {"a/cpu.max": "nonsense"}, float("inf")),
+        ("4:memory:/a\n3:cpu,cpuacct:/a\n", {f"{V1}quota_us": "50000", f"{V1}period_us": "100000"}, 0.5),
+        ("3:cpu:/a\n", {f"{V1}quota_us": "-1", f"{V1}period_us": "100000"}, float("inf")),
+        ("", {}, float("inf")),
+    ],
+)  # fmt: skip
+def test_quotas_of_control_groups(tmp_path, group, files, expected):
+    for name, text in {"self": group, **{f"fs/{k}": v for k, v in files.items()}}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert _threads._quota(str(tmp_path / "self"), Path(tmp_path / "fs")) == expected
+
+
+def test_a_part_of_a_cpu_is_one(monkeypatch):
+    monkeypatch.setattr(_threads, "_quota", lambda: 0.3)
+    assert _threads._available() == 1
+
+
+# ---- threads ----
+
+
+@on_linux
+def test_threads_are_used_and_no_more_than_allowed():
+    script = """
+import os, threading, time, numpy as np, fastquant as fq
+x = np.zeros(1 << 23, np.float32)
+tasks = lambda: len(os.listdir("/proc/self/task"))
+before = tasks()
+fq.quantize(x[:1000], 0.1)
+fq.set_num_threads(1)
+fq.quantize(x, 0.1)
+alone = tasks() - before
+fq.set_num_threads(4)
+fq.quantize(x[:100_000], 0.1)   # too small
+small = tasks() - before
+fq.quantize(x, 0.1)
+four = tasks() - before
+def many():
+    for _ in range(20):
+        fq.quantize(x, 0.1)
+threads = [threading.Thread(target=many) for _ in range(6)]
+[t.start() for t in threads]; [t.join() for t in threads]
+for _ in range(500):                # a thread that was joined may still be on its way out
+    if tasks() - before > 3:
+        time.sleep(0.01)
+print(alone, small, four, tasks() - before)
+"""
+    assert run(script) == "0 0 3 3"
+
+
+def test_many_callers_at_once(x):
+    expected = as_bytes(fq.quantize_dynamic(x, axis=0))
+    with on_threads(4), ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: as_bytes(fq.quantize_dynamic(x, axis=0)), range(64)))
+    assert all(r == expected for r in results)
+
+
+def test_the_count_may_change_meanwhile(x):
+    expected = as_bytes(fq.quantize(x, 0.1))
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            for n in (1, 5, 2):
+                fq.set_num_threads(n)
+
+    with on_threads(2):
+        thread = threading.Thread(target=change)
+        thread.start()
+        try:
+            assert all(as_bytes(fq.quantize(x, 0.1)) == expected for _ in range(200))
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+@pytest.mark.parametrize("busy", ["idle", "busy"])
+def test_children_of_a_fork(busy):
+    """Also while other threads are in calls. The children use threads of their own, and so may theirs."""
+    script = f"""
+import os, sys, threading, warnings, numpy as np, fastquant as fq
+warnings.simplefilter("ignore")  # forking with threads about
+fq.set_num_threads(3)
+x = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32)
+expected = fq.quantize(x, 0.1).tobytes()
+stop = False
+def work():
+    while not stop:
+        fq.quantize(x, 0.1)
+threads = [threading.Thread(target=work, daemon=True) for _ in range(2 if {busy == "busy"} else 0)]
+[t.start() for t in threads]
+def child(depth):
+    for _ in range(5):
+        assert fq.quantize(x, 0.1).tobytes() == expected
+    if sys.platform.startswith("linux"):
+        assert len(os.listdir("/proc/self/task")) == 3
+    if depth:
+        fork(depth - 1)
+def fork(depth):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            child(depth)
+        except BaseException:
+            import traceback; traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+for _ in range(20):
+    fork(1)
+stop = True
+[t.join() for t in threads]
+print("fine")
+"""
+    assert run(script) == "fine"
+
+
+def test_the_interpreter_ends_during_calls():
+    script = """
+import threading, time, numpy as np, fastquant as fq
+fq.set_num_threads(4)
+x = np.zeros(1 << 24, np.float32)
+def forever():
+    while True:
+        fq.quantize(x, 0.1)
+for _ in range(3):
+    threading.Thread(target=forever, daemon=True).start()
+time.sleep(0.2)
+print("end")
+"""
+    for _ in range(3):
+        assert run(script) == "end"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a signal ends the process")
+def test_signals_come_to_the_main_thread():
+    """Workers block them, so that none is delivered to a thread that Python does not know."""
+    script = """
+import signal, os, numpy as np, fastquant as fq
+got = []
+signal.signal(signal.SIGTERM, lambda *_: got.append(1))
+fq.set_num_threads(4)
+x = np.zeros(1 << 22, np.float32)
+for _ in range(50):
+    os.kill(os.getpid(), signal.SIGTERM)
+    fq.quantize(x, 0.1)
+print(len(got) > 0)
+"""
+    assert run(script) == "True"
+
+
+def test_other_interpreters_are_refused():
+    """The module has state of its process: a second interpreter gets an error, not a share of it."""
+    script = """
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+import fastquant
+other = interpreters.create()
+try:
+    failed = interpreters.run_string(other, "import fastquant")
+except Exception as error:
+    failed = error
+print("refused" if failed is not None else "imported")
+"""
+    assert run(script) == "refused"
+
+
+def test_small_arrays_are_not_split():
+    """What the numbers in many_threads.py say is what the module begins with."""
+    from many_threads import USUAL
+
+    text = (Path(fq.__file__).parent / "_split.pxi").read_text(encoding="utf-8")
+    for name, value in zip(("parallel_from_bytes", "part_bytes", "part_step"), USUAL, strict=True):
+        (line,) = [line for line in text.splitlines() if line.startswith(f"cdef ptrdiff_t {name} = ")]
+        assert eval(line.split(" = ")[1]) == value
+    assert _kernels.threads() == fq.get_num_threads()
