@@ -12,6 +12,8 @@ if _find_spec("fastquant._kernels") is None:
 
 from fastquant import cpu
 from fastquant._kernels import (
+    Dequantizer,
+    Quantizer,
     dequantize,
     fake_quantize,
     minmax,
@@ -36,8 +38,10 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Dequantizer",
     "QParams",
     "Quantized",
+    "Quantizer",
     "Range",
     "__version__",
     "cpu",

@@ -15,6 +15,7 @@ from fastquant._arguments import (
     check_code_type,
     check_flag,
     check_packed,
+    check_saturate,
     choose_code_type,
     code_input,
     packed_input,
@@ -25,13 +26,15 @@ from fastquant._arguments import (
     real_input,
 )
 from fastquant._dtypes import PACKED_TYPES, CodeType, arithmetic_dtype, code_type, real_dtype
+from fastquant._fixed import fixed, fixed_back
 from fastquant._grid import Grid, grid_of
 from fastquant._output import Output
 from fastquant._ranges import check_not_empty, extremes, limits, params_of, qparams
 from fastquant._results import Quantized, Range
 
 __all__ = [
-    "dequantize", "fake_quantize", "minmax", "pack", "qparams", "quantize", "quantize_dynamic", "requantize", "unpack",
+    "dequantize", "fake_quantize", "fixed", "fixed_back", "minmax", "pack", "qparams", "quantize", "quantize_dynamic",
+    "requantize", "unpack",
 ]  # fmt: skip
 
 _UINT8 = np.dtype(np.uint8)
@@ -66,14 +69,6 @@ def _arithmetic(a: Array) -> np.dtype[Any]:
     return dtype
 
 
-def _beyond(saturate: Any, codes: CodeType) -> bool:
-    if check_flag(saturate, "saturate"):
-        return False
-    if not codes.is_float:
-        raise ValueError(f"saturate: got False, expected True for {codes.name}: integers always saturate")
-    return True
-
-
 def quantize(
     x: Any, scale: Any, zero_point: Any, dtype: Any, axis: Any, block_size: Any, packed: Any, offset: Any,
     saturate: Any, out: Any, precision: str | None = None,
@@ -81,7 +76,7 @@ def quantize(
     """precision: "float16" or "bfloat16", to which x and the quotients are then rounded, as in the ONNX operators."""
     packs = check_flag(packed, "packed")
     codes = choose_code_type(dtype, zero_point, None if packs else out)
-    beyond = _beyond(saturate, codes)
+    beyond = not check_saturate(saturate, codes)
     a = real_input(x)
     packs = check_packed(packs, codes, a.shape)
     grid = grid_of(a.shape, axis, block_size)
@@ -117,7 +112,7 @@ def fake_quantize(
 ) -> Array:
     codes = code_type(dtype)
     check_code_type(codes, zero_point)
-    beyond = _beyond(saturate, codes)
+    beyond = not check_saturate(saturate, codes)
     a = real_input(x)
     grid = grid_of(a.shape, axis, block_size)
     target = Output(out, a, a.shape, a.dtype.newbyteorder("="), in_place=True)

@@ -239,13 +239,19 @@ def packed_shape(shape: tuple[int, ...], codes: CodeType) -> tuple[int, ...]:
     return (*shape[:-1], -(-shape[-1] // codes.packs))
 
 
-def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeType]:
-    """An array of packed codes whose last axis is contiguous, and the type that `packed` names."""
+def packed_type(packed: Any) -> CodeType:
+    """The type of packed codes that `packed` names."""
     if packed is True:
         raise TypeError(f"packed: got True, expected the type of the packed codes: {', '.join(PACKED_TYPES)}")
     codes = code_type(packed, "packed")
     if codes.packs == 1:
         raise ValueError(f"packed: got {codes.name}, expected a type of 4 or 2 bits: {', '.join(PACKED_TYPES)}")
+    return codes
+
+
+def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeType]:
+    """An array of packed codes whose last axis is contiguous, and the type that `packed` names."""
+    codes = packed_type(packed)
     a = _as_array(p, argument, "a packed array of uint8")
     if a.dtype != np.uint8:
         raise TypeError(f"{argument}: got {_kind(p, a)}, expected a packed array of uint8")
@@ -253,6 +259,14 @@ def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeT
         raise ValueError(f"{argument}: got an array of shape (), expected one whose last axis is packed")
     a = np.asarray(a)
     return (a if a.shape[-1] <= 1 or a.strides[-1] == 1 else np.ascontiguousarray(a)), codes
+
+
+def check_saturate(saturate: Any, codes: CodeType) -> bool:
+    if check_flag(saturate, "saturate"):
+        return True
+    if not codes.is_float:
+        raise ValueError(f"saturate: got False, expected True for {codes.name}: integers always saturate")
+    return False
 
 
 def check_flag(value: Any, argument: str) -> bool:

@@ -1,7 +1,8 @@
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from typing_extensions import disjoint_base
 
 from fastquant._results import QParams, Quantized, Range
 
@@ -150,3 +151,53 @@ def first_not_scale(scales: _Array) -> int: ...
 def qparams_of(
     lo: _Array, hi: _Array, lowest: float, highest: float, symmetric: bool, include_zero: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.int32], tuple[int, str] | None]: ...
+
+@disjoint_base
+class _Fixed:
+    @property
+    def scale(self) -> Any: ...
+    @property
+    def zero_point(self) -> Any: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def axis(self) -> int | tuple[int, ...] | None: ...
+    @property
+    def block_size(self) -> int | None: ...
+    @property
+    def packed(self) -> Any: ...
+    @property
+    def offset(self) -> Any: ...
+
+@final
+class Quantizer(_Fixed):
+    def __new__(
+        cls,
+        scale: Any,
+        zero_point: Any = 0,
+        *,
+        dtype: Any = None,
+        axis: int | tuple[int, ...] | None = None,
+        block_size: int | None = None,
+        packed: bool = False,
+        offset: Any = None,
+        saturate: bool = True,
+    ) -> Quantizer: ...
+    @property
+    def saturate(self) -> bool: ...
+    def __call__(self, x: Any, out: _Array | None = None) -> _Array: ...
+
+@final
+class Dequantizer(_Fixed):
+    def __new__(
+        cls,
+        scale: Any,
+        zero_point: Any = 0,
+        *,
+        dtype: Any = "float32",
+        axis: int | tuple[int, ...] | None = None,
+        block_size: int | None = None,
+        packed: Any = None,
+        offset: Any = None,
+    ) -> Dequantizer: ...
+    def __call__(self, q: Any, out: _Array | None = None) -> _Array: ...

@@ -16,6 +16,7 @@ Who calls whom, for one array:
 The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.
 """
 
+cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.dict cimport PyDict_GetItemWithError
@@ -242,6 +243,7 @@ include "_ranges.pxi"
 # ---- the public functions ----
 
 include "_calls.pxi"
+include "_quantizers.pxi"
 
 
 def first_not_scale(cnp.ndarray scales):

@@ -86,7 +86,7 @@ EDITS = [
     Edit("blocks: none for the rest", GRID, [("-(-shape[cut] // block)", "max(1, shape[cut] // block)")]),
     Edit(
         "integers that do not saturate",
-        API,
+        ARGUMENTS,
         [
             (
                 '    if not codes.is_float:\n        raise ValueError(f"saturate',

@@ -17,7 +17,6 @@ EDITS = [
     Edit("rules: shift subtracted", SPANS, [("shift = shift && how == FQ_MULTIPLIED;", "shift = 0;")]),
     Edit("rules: shift of every rule", SPANS, [("b->shift = t->rule == FQ_multiply_shift;", "b->shift = 1;")]),
     Edit("rules: limits of bytes", SPANS, [("|| how == FQ_MULTIPLIED || how == FQ_FLOORED)", ")")]),
-    Edit("rules: divisors in place of scales", SPANS, [("t->rule != FQ_divide || (columns", "(columns")]),
     Edit("rules: small floats too", SPANS, [("real == FQ_f32 && kind != SMALL_FLOATS; }", "kind != SMALL_FLOATS; }")]),
     Edit("rules: floor of lanes divides", SPANS, [("t->rule == FQ_floor)", "0)")]),
     Edit(

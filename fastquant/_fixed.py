@@ -1,0 +1,91 @@
+"""Parameters that are checked before there is an array for them: of Quantizer and Dequantizer."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from fastquant._arguments import (
+    check_packed,
+    check_saturate,
+    choose_code_type,
+    packed_type,
+    read_offset,
+    read_scale,
+    read_zero_point,
+)
+from fastquant._dtypes import CODE_TYPES, CodeType, real_dtype
+from fastquant._grid import Grid, grid_of
+
+_FLOAT64 = np.dtype(np.float64)
+_MOST_AXES = 64  # of NumPy's arrays
+
+
+def _places(axis: Any, block_size: Any) -> tuple[Any, int | None, int | None]:
+    """axis and block_size as integers, and how many dimensions parameters have; None: as many as x."""
+    grid_of((1,) * _MOST_AXES, axis, block_size)  # raises what there is to say
+    if isinstance(axis, tuple):
+        axis = tuple(operator.index(a) for a in axis)
+    elif axis is not None:
+        axis = operator.index(axis)
+    if block_size is not None:
+        return axis, operator.index(block_size), None
+    return axis, None, len(axis) if isinstance(axis, tuple) else 0 if axis is None else 1
+
+
+def _shape(parameters: tuple[Any, ...], rank: int | None) -> tuple[int, ...]:
+    """That of the first that is no single number: the others are compared with it."""
+    for parameter in parameters:
+        shape = np.shape(parameter)
+        if shape and (rank is None or len(shape) == rank):
+            return shape
+    return (1,) * (rank or 0)
+
+
+def _frozen(a: Any) -> Any:
+    """A number, or a copy that nobody can write to."""
+    if a is None or a.ndim == 0:
+        return None if a is None else a.item()
+    copy = np.array(a, order="C")
+    copy.setflags(write=False)
+    return copy
+
+
+def _checked(scale: Any, zero_point: Any, offset: Any, axis: Any, block_size: Any, codes: CodeType) -> tuple[Any, ...]:
+    axis, block_size, rank = _places(axis, block_size)
+    several = rank != 0
+    shape = _shape((scale, zero_point, offset), rank) if several else ()
+    axes = axis if isinstance(axis, tuple) else (axis if axis is not None else -1,)
+    grid = Grid(shape, (), axes[0] if block_size else 0, block_size or 0, axes if several else ())
+    scales = read_scale(scale, _FLOAT64, grid)
+    zero_points = read_zero_point(zero_point, grid, codes)
+    offsets = read_offset(offset, zero_points, _FLOAT64, grid)
+    with np.errstate(all="ignore"):
+        scales32 = scales.astype(np.float32)
+        offsets32 = None if offsets is None else offsets.astype(np.float32)
+    fits = bool((np.isfinite(scales32) & (scales32 > 0)).all())
+    fits = fits and (offsets32 is None or bool(np.isfinite(offsets32).all()))
+    if not several:
+        scales, scales32, zero_points = scales.reshape(()), scales32.reshape(()), zero_points.reshape(())
+        offsets, offsets32 = (None if o is None else o.reshape(()) for o in (offsets, offsets32))
+    numbers = tuple(_frozen(a) for a in (scales32, scales, offsets32, offsets, zero_points))
+    return numbers[1], numbers[4], numbers[3], axis, block_size, fits, numbers
+
+
+def fixed(
+    scale: Any, zero_point: Any, offset: Any, axis: Any, block_size: Any, dtype: Any, packed: Any, saturate: Any
+) -> tuple[CodeType, tuple[Any, ...]]:
+    codes = choose_code_type(dtype, zero_point, None)
+    check_packed(packed, codes, (1,))
+    check_saturate(saturate, codes)
+    return codes, _checked(scale, zero_point, offset, axis, block_size, codes)
+
+
+def fixed_back(
+    scale: Any, zero_point: Any, offset: Any, axis: Any, block_size: Any, dtype: Any, packed: Any
+) -> tuple[Any, CodeType | None, tuple[Any, ...]]:
+    codes = None if packed is None or packed is False else packed_type(packed)
+    wanted = real_dtype(dtype)
+    return wanted, codes, _checked(scale, zero_point, offset, axis, block_size, codes or CODE_TYPES["int8"])
