@@ -212,25 +212,38 @@ cdef int check_types(int op, cnp.ndarray src, cnp.ndarray dst, int code, int pac
     return real
 
 
-cdef int set_limits(fq_tile *t, object limits) except -1:
-    """The lowest and the highest code, if they are not those of the type."""
-    if limits is not None:
-        t.lowest, t.highest = limits
-        t.limited = t.lowest != fq_code_types[t.code].lowest or t.highest != fq_code_types[t.code].highest
-    return 0
+cdef inline void set_rule(fq_tile *t, const ruled_t *ruled) noexcept:
+    t.rule = ruled.rule
+    t.lowest, t.highest = ruled.lowest, ruled.highest
+    t.limited = ruled.limited and (t.lowest != fq_code_types[t.code].lowest or t.highest != fq_code_types[t.code].highest)
+    if ruled.precision != FQ_f64:
+        t.precision = ruled.precision
+
+
+cdef ruled_t read_rule(str rule, object limits, object precision) except *:
+    cdef ruled_t ruled
+    ruled.rule, ruled.precision = rule_of(rule), FQ_f32
+    if precision is not None:
+        ruled.precision = {"float16": FQ_f16, "bfloat16": FQ_bf16, "float64": FQ_f64}[precision]
+    ruled.limited, ruled.lowest, ruled.highest = limits is not None, 0, 0
+    if ruled.limited:
+        ruled.lowest, ruled.highest = limits
+    return ruled
+
+
+cdef dict rule_of_name = {fq_rule_names[rule].decode(): rule for rule in range(FQ_RULE_COUNT)}
 
 
 cdef int rule_of(str name) except -1:
-    cdef int rule
-    for rule in range(FQ_RULE_COUNT):
-        if fq_rule_names[rule].decode() == name:
-            return rule
+    rule = rule_of_name.get(name)
+    if rule is not None:
+        return rule
     raise ValueError(f"rule: got {name!r}, expected one of {', '.join(rules())}")
 
 
 def rules():
     """Names of the rules of rounding."""
-    return tuple([fq_rule_names[rule].decode() for rule in range(FQ_RULE_COUNT)])
+    return tuple(rule_of_name)
 
 
 def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code, tuple strides, int block_axis,
@@ -243,7 +256,8 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code
     cdef grid_t g
     cdef int op = FQ_quantize if kernel == "quantize" else FQ_dequantize if kernel == "dequantize" else FQ_fake_quantize
     cdef int real = check_types(op, src, dst, code, packed), bits = fq_code_types[code].bits if packed else 0
-    cdef bint wide = precision == "float64"
+    cdef ruled_t ruled = read_rule(rule, limits, precision)
+    cdef bint wide = ruled.precision == FQ_f64
     cdef cnp.ndarray full = dst if op == FQ_dequantize else src
     if cnp.PyArray_SIZE(full) == 0:
         return
@@ -257,10 +271,7 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code
     set_arrays(open_stage(&w, op, FQ_f64 if wide else real, code, 8 // bits if packed else 1), parameters, &g)
     close_stage(&w, op)
     w.stage[0].tile.beyond = beyond
-    w.stage[0].tile.rule = rule_of(rule)
-    set_limits(&w.stage[0].tile, limits)
-    if precision is not None and not wide:
-        w.stage[0].tile.precision = FQ_f16 if precision == "float16" else FQ_bf16
+    set_rule(&w.stage[0].tile, &ruled)
     w.stage[0].tile.stream = streams(src, dst)
     cover(&w, full, src, dst, &g)
 
@@ -270,6 +281,7 @@ def run_back(cnp.ndarray src, cnp.ndarray dst, tuple first, tuple second, int co
     cdef walk_t w
     cdef grid_t g
     cdef int real = check_types(FQ_fake_quantize, src, dst, code, False)
+    cdef ruled_t ruled = read_rule("multiply", limits, None)
     if cnp.PyArray_SIZE(src) == 0:
         return
     check_arrays(src, dst, 0)
@@ -279,8 +291,7 @@ def run_back(cnp.ndarray src, cnp.ndarray dst, tuple first, tuple second, int co
     set_side(&w.dst, dst, 0)
     set_arrays(open_stage(&w, FQ_quantize, real, code, 1), first, &g)
     close_stage(&w, FQ_quantize)
-    w.stage[0].tile.rule = FQ_multiply
-    set_limits(&w.stage[0].tile, limits)
+    set_rule(&w.stage[0].tile, &ruled)
     set_arrays(open_stage(&w, FQ_dequantize, real, code, 1), second, &g)
     close_stage(&w, FQ_dequantize)
     cover(&w, src, src, dst, &g)
@@ -315,3 +326,43 @@ def repack(cnp.ndarray src, cnp.ndarray dst, int code, bint unpack):
             or not cnp.PyArray_ISWRITEABLE(dst)):
         raise changed()
     repack_plain(src, dst, code, unpack)
+
+
+# ---- rules of other libraries, plain arguments ----
+
+def quantize_by(str rule, x, scale, zero_point, dtype, limits, axis, block_size, offset, precision, out):
+    """What _rules.quantize does; NotImplemented for arguments that are not plain."""
+    cdef ruled_t ruled = read_rule(rule, limits, precision)
+    return granular(FQ_quantize, x, real_of_array(x), read_code(dtype), scale, zero_point, offset, axis, block_size, False,
+                    False, out, &ruled)
+
+
+def dequantize_by(str rule, q, scale, zero_point, dtype, axis, block_size, offset, precision, out):
+    """What _rules.dequantize does; NotImplemented for arguments that are not plain."""
+    cdef ruled_t ruled = read_rule(rule, None, precision)
+    return granular(FQ_dequantize, q, read_real(dtype), code_of_array(q), scale, zero_point, offset, axis, block_size, False,
+                    False, out, &ruled)
+
+
+def signs(cnp.ndarray x):
+    """Whether x > 0, a bit each along the last axis, eight a byte, the first in the high bit; spare bits are 0."""
+    cdef walk_t w
+    cdef grid_t g
+    cdef cnp.npy_intp[MAX_DIMS] shape
+    cdef int i, ndim = cnp.PyArray_NDIM(x), real = real_of_array(x)
+    if real < 0 or ndim == 0:
+        raise changed()
+    for i in range(ndim):
+        shape[i] = cnp.PyArray_DIM(x, i)
+    shape[ndim - 1] = packed_length(shape[ndim - 1], 1)
+    bits = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_UINT8, 0)
+    if cnp.PyArray_SIZE(x) > 0:
+        read_grid(&g, ndim, cnp.PyArray_DIMS(x), None, None)
+        begin_walk(&w)
+        set_side(&w.src, x, 0)
+        set_side(&w.dst, bits, 1)
+        open_stage(&w, FQ_signs, real, 0, 8)
+        close_stage(&w, FQ_signs)
+        w.stage[0].tile.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
+        cover(&w, x, x, bits, &g)
+    return bits

@@ -17,6 +17,12 @@ cdef struct parameters_t:
     bint far
 
 
+cdef struct ruled_t:       # what the rules of other libraries have besides: see _rules.py
+    int rule, precision    # FQ_f32: that of the reals; FQ_f64: arithmetic in float64; or rounded to a half type
+    bint limited
+    int32_t lowest, highest
+
+
 cdef bint any_far(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
     cdef ptrdiff_t i
     cdef int far = 0
@@ -62,8 +68,8 @@ cdef bint read_numbers(numbers_t *p, object value, const grid_t *g, bint wide, b
 
 
 cdef bint read_parameters(parameters_t *p, object scale, object zero_point, object offset, const grid_t *g, int real,
-                          int code):
-    """Scales and offsets of the arithmetic type and int32 zero points."""
+                          int code, bint both=False):
+    """Scales and offsets of the arithmetic type and int32 zero points. both: offsets and zero points go together."""
     cdef bint wide = fq_real_types[real].is_double, plain
     cdef fq_fpenv env
     if not (is_for(scale, g) and is_for(zero_point, g) and is_for(offset, g)):
@@ -78,11 +84,11 @@ cdef bint read_parameters(parameters_t *p, object scale, object zero_point, obje
     p.full_zero_points = is_full(zero_point, g, cnp.NPY_INT32)
     if p.full_zero_points:
         p.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point)
-        plain = all_zero(p.zero_points, g.sets) or not (fq_code_types[code].is_float or p.has_offsets)
+        plain = not (fq_code_types[code].is_float or p.has_offsets and not both) or all_zero(p.zero_points, g.sets)
         p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets)
     else:
         plain = read_zero_point(zero_point, &p.zero_point)
-        plain = plain and (p.zero_point == 0 or not (fq_code_types[code].is_float or p.has_offsets))
+        plain = plain and (p.zero_point == 0 or not (fq_code_types[code].is_float or p.has_offsets and not both))
         p.zero_points = &p.zero_point
         p.far = plain and code != FQ_i32 and fq_is_far(p.zero_point)
     return plain
@@ -138,8 +144,9 @@ cdef inline bint all_apart(object out, object a, object b, object c, object d) n
 
 
 cdef object granular(int op, object src, int real, int code, object scale, object zero_point, object offset, object axis,
-                     object block_size, bint packed, bint beyond, object out):
-    """quantize, dequantize or fake_quantize. packed: the codes are, in src or in the result. beyond: do not saturate."""
+                     object block_size, bint packed, bint beyond, object out, const ruled_t *ruled=NULL):
+    """quantize, dequantize or fake_quantize. packed: the codes are, in src or in the result. beyond: do not saturate.
+    ruled: another rule than fastquant's own."""
     cdef walk_t w
     cdef grid_t g
     cdef parameters_t p
@@ -147,6 +154,7 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     cdef cnp.ndarray full, a, b
     cdef int i, ndim, bits, made
     cdef ptrdiff_t each
+    cdef int arithmetic = FQ_f64 if ruled != NULL and ruled.precision == FQ_f64 else real
     if real < 0 or code < 0 or not cnp.PyArray_CheckExact(src) or beyond and not fq_code_types[code].is_float:
         return NotImplemented
     a = <cnp.ndarray> src
@@ -162,7 +170,7 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
             return NotImplemented
         shape[ndim - 1] *= each
     if (not read_grid(&g, ndim, shape, axis, block_size)
-            or not read_parameters(&p, scale, zero_point, offset, &g, real, code)):
+            or not read_parameters(&p, scale, zero_point, offset, &g, arithmetic, code, ruled != NULL)):
         return NotImplemented
     made = array_type_of_real[real]
     if op == FQ_quantize:
@@ -178,8 +186,12 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
         begin_walk(&w)
         set_side(&w.src, a, bits if op == FQ_dequantize else 0)
         set_side(&w.dst, b, bits if op == FQ_quantize else 0)
-        set_parameters_of(open_stage(&w, op, real, code, each), &p)
+        set_parameters_of(open_stage(&w, op, arithmetic, code, each), &p)
         close_stage(&w, op)
+        if arithmetic != real:
+            convert_side(&w.dst if op == FQ_dequantize else &w.src, real)
+        if ruled != NULL:
+            set_rule(&w.stage[0].tile, ruled)
         w.stage[0].tile.beyond = beyond
         w.stage[0].tile.stream = streams(a, b)
         cover(&w, full, a, b, &g)

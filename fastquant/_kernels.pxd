@@ -9,7 +9,7 @@ cdef extern from "src/spans.h" nogil:
         FQ_i8, FQ_u8, FQ_i16, FQ_u16, FQ_i32, FQ_CODE_COUNT
         FQ_quantize, FQ_dequantize, FQ_fake_quantize, FQ_minmax
         FQ_quantize_columns, FQ_dequantize_columns, FQ_fake_quantize_columns, FQ_minmax_columns
-        FQ_pack, FQ_unpack
+        FQ_pack, FQ_unpack, FQ_signs
         FQ_divide, FQ_floor, FQ_multiply, FQ_multiply_shift, FQ_RULE_COUNT
         FQ_OP_COUNT
 

@@ -121,6 +121,32 @@ def run_back(
 def set_threads(n: int) -> None: ...
 def threads() -> int: ...
 def set_parallel(from_bytes: int, smallest_part: int, step: int) -> None: ...
+def quantize_by(
+    rule: str,
+    x: Any,
+    scale: Any,
+    zero_point: Any,
+    dtype: Any,
+    limits: tuple[int, int] | None,
+    axis: _Axis,
+    block_size: SupportsIndex | None,
+    offset: Any,
+    precision: str | None,
+    out: _Array | None,
+) -> Any: ...
+def dequantize_by(
+    rule: str,
+    q: Any,
+    scale: Any,
+    zero_point: Any,
+    dtype: Any,
+    axis: _Axis,
+    block_size: SupportsIndex | None,
+    offset: Any,
+    precision: str | None,
+    out: _Array | None,
+) -> Any: ...
+def signs(x: _Array) -> _Array: ...
 def rules() -> tuple[str, ...]: ...
 def run_pair(
     src: _Array,

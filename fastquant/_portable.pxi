@@ -304,21 +304,33 @@ cdef inline void integers_to_reals(const int32_t *codes, real_t *x, ptrdiff_t n,
             x[j] = fq_real_f32(codes[j], zero_point, scale, plus)
 
 
-cdef inline void integers_by_rule(const int32_t *codes, real_t *x, ptrdiff_t n, const params_t *p,
-                                  const fq_tile *t) noexcept nogil:
-    """dequantize where it divides, or where codes and levels are rounded to a half type."""
+cdef inline void rounded_reals(const int32_t *codes, float *x, ptrdiff_t n, const params_t *p,
+                               const fq_tile *t) noexcept nogil:
+    """Codes and levels rounded to a half type."""
     cdef ptrdiff_t j
     cdef int32_t zero_point = p.zero_point
-    cdef real_t scale = <real_t> p.scale, plus = <real_t> p.plus, level
+    cdef float scale = <float> p.scale, plus = <float> p.plus, level
     for j in range(n):
         if p.columns:
-            scale, plus = (<const real_t *> p.scales)[j], (<const real_t *> p.pluses)[j]
-            zero_point = p.zero_points[j]
-        if real_t is float and t.precision != FQ_f32:
-            level = rounded(rounded(<float> codes[j], t.precision) - <float> zero_point, t.precision)
-        else:
-            level = <real_t> (<double> codes[j] - <double> zero_point)
+            scale, plus, zero_point = (<const float *> p.scales)[j], (<const float *> p.pluses)[j], p.zero_points[j]
+        level = rounded(rounded(<float> codes[j], t.precision) - <float> zero_point, t.precision)
         x[j] = (level / scale if t.rule == FQ_multiply else level * scale) + plus
+
+
+cdef inline void divided_reals(const int32_t *codes, real_t *x, ptrdiff_t n, const params_t *p) noexcept nogil:
+    """What `multiply` made codes of."""
+    cdef ptrdiff_t j
+    cdef int32_t zero_point = p.zero_point
+    cdef real_t scale = <real_t> p.scale, plus = <real_t> p.plus
+    cdef const int32_t *z = p.zero_points
+    cdef const real_t *scales = <const real_t *> p.scales
+    cdef const real_t *pluses = <const real_t *> p.pluses
+    if p.columns:
+        for j in range(n):
+            x[j] = <real_t> (<double> codes[j] - <double> z[j]) / scales[j] + pluses[j]
+    else:
+        for j in range(n):
+            x[j] = <real_t> (<double> codes[j] - <double> zero_point) / scale + plus
 
 
 cdef inline void floats_to_reals(const int32_t *codes, real_t *x, ptrdiff_t n, const params_t *p,
@@ -361,8 +373,10 @@ cdef inline void chunk(int op, const fq_tile *t, const char *src, char *dst, ptr
         direct = reals
     if is_float:
         floats_to_reals(codes, direct, n, p, t.code)
-    elif t.rule != FQ_divide or t.precision != FQ_f32:
-        integers_by_rule(codes, direct, n, p, t)
+    elif real_t is float and t.precision != FQ_f32:
+        rounded_reals(codes, <float *> direct, n, p, t)
+    elif t.rule != FQ_divide:
+        divided_reals(codes, direct, n, p)
     else:
         integers_to_reals(codes, direct, n, p, far)
     store_reals(t.real, <const float *> direct, dst, n)
@@ -516,6 +530,32 @@ cdef void portable_unpack(const fq_tile *t) noexcept nogil:
         unpack_row(<const uint8_t *> (t.src + r * t.src_step), <uint8_t *> (t.dst + r * t.dst_step), t.n, t.packs)
 
 
+cdef inline void signs_row(const real_t *x, uint8_t *bits, ptrdiff_t n) noexcept nogil:
+    cdef ptrdiff_t j, k
+    cdef int byte
+    for j in range((n + 7) // 8):
+        byte = 0
+        for k in range(8):
+            byte = byte << 1 | (j * 8 + k < n and x[j * 8 + k] > 0)
+        bits[j] = <uint8_t> byte
+
+
+cdef void portable_signs(const fq_tile *t) noexcept nogil:
+    cdef float reals[CHUNK]
+    cdef ptrdiff_t r, at = 0, n
+    cdef const void *x
+    for r in range(t.rows):
+        at = 0
+        while at < t.n:
+            n = min(<ptrdiff_t> CHUNK, t.n - at)
+            x = load_reals(t.real, t.src + r * t.src_step + at * fq_real_types[t.real].size, reals, n)
+            if t.real == FQ_f64:
+                signs_row(<const double *> x, <uint8_t *> (t.dst + r * t.dst_step) + at // 8, n)
+            else:
+                signs_row(<const float *> x, <uint8_t *> (t.dst + r * t.dst_step) + at // 8, n)
+            at += CHUNK
+
+
 cdef void fill_portable_table() noexcept:
     cdef int real, code
     for real in range(FQ_REAL_COUNT):
@@ -528,6 +568,7 @@ cdef void fill_portable_table() noexcept:
             fq_portable_spans[<int> FQ_quantize_columns][real][code] = portable_quantize_columns
             fq_portable_spans[<int> FQ_fake_quantize][real][code] = portable_fake_quantize
             fq_portable_spans[<int> FQ_fake_quantize_columns][real][code] = portable_fake_quantize_columns
+        fq_portable_spans[<int> FQ_signs][real][0] = portable_signs
         fq_portable_spans[<int> FQ_minmax][real][0] = portable_minmax
         fq_portable_spans[<int> FQ_minmax_columns][real][0] = portable_minmax_columns
     for code in range(FQ_CODE_COUNT):

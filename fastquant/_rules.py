@@ -45,6 +45,9 @@ def quantize(
     block_size: int | None = None, offset: Any = None, precision: str | None = None, out: Any = None,
 ) -> Array:  # fmt: skip
     """Codes of reals: an array of dtype, an integer code type."""
+    q = _kernels.quantize_by(rule, x, scale, zero_point, dtype, limits, axis, block_size, offset, precision, out)
+    if q is not NotImplemented:
+        return q
     codes = code_type(dtype)
     a = real_input(x)
     grid = grid_of(a.shape, axis, block_size)
@@ -61,6 +64,9 @@ def dequantize(
 ) -> Array:  # fmt: skip
     """Reals of codes; rule "divide" (which multiplies: fq.dequantize's own) or "multiply". dtype float32 or float64
     where precision is "float64"."""
+    x = _kernels.dequantize_by(rule, q, scale, zero_point, dtype, axis, block_size, offset, precision, out)
+    if x is not NotImplemented:
+        return x
     wanted = real_dtype(dtype)
     a, codes = code_input(q)
     grid = grid_of(a.shape, axis, block_size)
@@ -90,4 +96,6 @@ def fake_quantize(
 def signs(x: Any) -> Array:
     """Whether x > 0, a bit each, eight a byte along the last axis, the first in the high bit; spare bits are 0."""
     a = real_input(x)
-    return np.packbits(np.greater(a, 0), axis=-1)
+    if a.ndim == 0:
+        raise ValueError("x: got an array of shape (), expected one with an axis to pack along")
+    return _kernels.signs(a)

@@ -38,7 +38,8 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("layouts", "rules", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
+    *("rules", "threads", "quantizers"),
+    *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
 
@@ -49,6 +50,11 @@ LIKELY = {
     "_plain.pxi": ("plain_calls", "api"),
     "_calls.pxi": ("plain_calls", "errors_table"),
     "_general.pxi": ("plain_calls", "rules", "reentrance"),
+    "_split.pxi": ("threads",),
+    "threads.c": ("threads",),
+    "_threads.py": ("threads",),
+    "_quantizers.pxi": ("quantizers",),
+    "_fixed.py": ("quantizers",),
     "_rules.py": ("rules", "overlap"),
     "_portable.pxi": ("rules",),
     "_walk.pxi": ("rules",),

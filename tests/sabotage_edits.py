@@ -11,6 +11,7 @@ import sabotage_lanes
 import sabotage_loops
 import sabotage_rows
 import sabotage_rules
+import sabotage_threads
 import sabotage_wide
 from sabotage_files import Edit
 
@@ -23,4 +24,5 @@ EDITS: list[Edit] = [
     *sabotage_wide.EDITS,
     *sabotage_rows.EDITS,
     *sabotage_rules.EDITS,
+    *sabotage_threads.EDITS,
 ]

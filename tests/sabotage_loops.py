@@ -174,7 +174,7 @@ EDITS = [
         [("t.zero_points[r * t.zero_point_step]", "t.zero_points[0]")],
     ),
     Edit("far zero points through float32", PORTABLE, [("if real_t is float and not far:", "if real_t is float:")]),
-    Edit("chunks of one size", PORTABLE, [("min(<ptrdiff_t> CHUNK, t.n - at)", "<ptrdiff_t> CHUNK", 2)]),
+    Edit("chunks of one size", PORTABLE, [("min(<ptrdiff_t> CHUNK, t.n - at)", "<ptrdiff_t> CHUNK", 3)]),
     Edit("portable: NaN not noticed", PORTABLE, [("if total[j] != total[j]:", "if False:")]),
     Edit("portable: columns' NaN not summed", PORTABLE, [("poison[j] = poison[j] + x[j]", "poison[j] = poison[j]")]),
     Edit(
@@ -252,11 +252,11 @@ EDITS = [
     Edit("packed: ends of rows forgotten", ENTRY, [("keep = each > 1 and axis == ndim - 1", "keep = False")]),
     Edit("far zero points in lanes", ENTRY, [("fq_target_table(0) if s.tile.far else active_table", "active_table")]),
     Edit("far zero point in lanes, plain", PLAIN, [("fq_target_table(0) if far else active_table", "active_table")]),
-    Edit("precision: always float16", ENTRY, [('FQ_f16 if precision == "float16" else FQ_bf16', "FQ_f16")]),
+    Edit("precision: always float16", ENTRY, [('"bfloat16": FQ_bf16', '"bfloat16": FQ_f16')]),
     Edit(
         "saturate=False not passed on",
         ENTRY,
-        [(".tile.beyond = beyond\n    w.stage[0].tile.rule", ".tile.beyond = False\n    w.stage[0].tile.rule")],
+        [(".tile.beyond = beyond\n    set_rule", ".tile.beyond = False\n    set_rule")],
     ),
     Edit("GIL never released", PLAIN, [("if t.n < RELEASE_GIL_FROM:", "if True:")]),
     Edit("changed arrays not noticed", ENTRY, [("if cnp.PyArray_DIM(other, axis) != n:", "if False:")]),

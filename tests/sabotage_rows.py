@@ -127,8 +127,8 @@ EDITS = [
         GRANULAR,
         [
             (
-                "not (fq_code_types[code].is_float or p.has_offsets)\n        p.far = plain and code != FQ_i32 and any",
-                "not fq_code_types[code].is_float\n        p.far = plain and code != FQ_i32 and any",
+                "plain = not (fq_code_types[code].is_float or p.has_offsets and not both) or",
+                "plain = not fq_code_types[code].is_float or",
             )
         ],
     ),
@@ -137,7 +137,7 @@ EDITS = [
         GRANULAR,
         [
             (
-                "p.zero_point == 0 or not (fq_code_types[code].is_float or p.has_offsets)",
+                "p.zero_point == 0 or not (fq_code_types[code].is_float or p.has_offsets and not both)",
                 "p.zero_point == 0 or not fq_code_types[code].is_float",
             )
         ],

@@ -44,9 +44,15 @@ EDITS = [
     Edit("rules: lowest code", PORTABLE, [("t.lowest if t.limited else fq", "fq")]),
     Edit("rules: highest code", PORTABLE, [("t.highest if t.limited else fq", "fq")]),
     Edit(
-        "rules: dequantize multiplies",
+        "rules: dequantize of half types multiplies",
         PORTABLE,
         [("level / scale if t.rule == FQ_multiply else level * scale", "level * scale")],
+    ),
+    Edit("rules: dequantize multiplies", PORTABLE, [("elif t.rule != FQ_divide:", "elif False:")]),
+    Edit(
+        "rules: dequantize adds no offset",
+        PORTABLE,
+        [("- <double> zero_point) / scale + plus", "- <double> zero_point) / scale")],
     ),
     Edit(
         "rules: codes not rounded",
@@ -63,7 +69,11 @@ EDITS = [
             )
         ],
     ),
-    Edit("rules: zero points of columns", PORTABLE, [("            zero_point = p.zero_points[j]\n", "")]),
+    Edit(
+        "rules: zero points of columns",
+        PORTABLE,
+        [("(<double> codes[j] - <double> z[j]) / scales", "<double> codes[j] / scales")],
+    ),
     # ---- arithmetic in float64 ----
     Edit(
         "wide: rest of a buffer",
@@ -102,11 +112,26 @@ EDITS = [
             )
         ],
     ),
-    Edit("back: by division", ENTRY, [("w.stage[0].tile.rule = FQ_multiply\n", "")]),
+    Edit("back: by division", ENTRY, [('read_rule("multiply", limits, None)', 'read_rule("divide", limits, None)')]),
     Edit(
         "limits: taken for those of the type",
         ENTRY,
-        [("t.limited = t.lowest != fq_code_types[t.code].lowest or ", "t.limited = ")],
+        [("(t.lowest != fq_code_types[t.code].lowest or t.highest", "(t.highest")],
+    ),
+    Edit(
+        "rules: offsets beside zero points are not plain",
+        ENTRY,
+        [("&g, arithmetic, code, ruled != NULL)", "&g, arithmetic, code, False)")],
+    ),
+    Edit(
+        "rules: plain calls in the type of x",
+        ENTRY,
+        [("ruled != NULL and ruled.precision == FQ_f64 else real", "False else real")],
+    ),
+    Edit(
+        "rules: plain calls by division",
+        ENTRY,
+        [("            set_rule(&w.stage[0].tile, ruled)", "            pass")],
     ),
     Edit("rules: arithmetic of the input", RULES, [('if precision == "float64" else', "if False else")]),
     Edit("rules: not kept apart", RULES, [("tuple(target.keep_apart(p) for p in read)", "read")]),

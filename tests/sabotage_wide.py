@@ -72,7 +72,7 @@ EDITS = [
     Edit(
         "plain: float codes with zero points",
         GRANULAR,
-        [("plain = all_zero(p.zero_points, g.sets) or", "plain = True or")],
+        [("or all_zero(p.zero_points, g.sets)", "or True")],
     ),
     Edit(
         "plain: scales not checked",

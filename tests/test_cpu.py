@@ -109,6 +109,7 @@ ROWS = {
 }
 ROWS |= {(f"{op}_columns", real, code) for op, real, code in ROWS}
 ROWS |= {(op, "float32", code) for op in ("pack", "unpack") for code in PACKED}
+ROWS |= {("signs", real, "int8") for real in REAL_TYPES}
 
 @pytest.mark.parametrize("name", fq.cpu.available())
 def test_tables_are_complete(name):

@@ -45,6 +45,14 @@ def parameters(kind: str):
 KINDS = ("one", "rows", "columns", "blocks")
 
 
+@pytest.fixture(params=["in C", "in Python"])
+def reading(request, monkeypatch):
+    """Both ways that arguments are read."""
+    if request.param == "in Python":
+        monkeypatch.setattr(_kernels, "quantize_by", lambda *_: NotImplemented)
+        monkeypatch.setattr(_kernels, "dequantize_by", lambda *_: NotImplemented)
+
+
 def test_the_rules_are_those_of_the_reference():
     assert set(_kernels.rules()) == set(_reference.RULES)
     with pytest.raises(ValueError, match="rule: got 'nearest', expected one of divide, "):
@@ -55,7 +63,7 @@ def test_the_rules_are_those_of_the_reference():
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("rule", _kernels.rules())
-def test_quantize(rule, real, kind, precision, target):
+def test_quantize(rule, real, kind, precision, target, reading):
     if precision in ("float16", "bfloat16") and real == "float64":
         pytest.skip("half precision is of arithmetic in float32")
     rng = np.random.default_rng([ord(c) for c in rule + real + kind + str(precision)])
@@ -76,7 +84,7 @@ def test_quantize(rule, real, kind, precision, target):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", ["divide", "multiply"])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16"])
-def test_dequantize(dtype, rule, kind, precision, target):
+def test_dequantize(dtype, rule, kind, precision, target, reading):
     if dtype not in ("float32", "float64") and precision == "float64":
         pytest.skip("not made of float64")
     if precision in ("float16", "bfloat16") and dtype == "float64":
@@ -112,7 +120,7 @@ def test_fake_quantize(limits, real, kind, target):
 
 @pytest.mark.parametrize("layout", ["strided", "fortran", "swapped", "misaligned"])
 @pytest.mark.parametrize("precision", [None, "float64"])
-def test_layouts(layout, precision, target):
+def test_layouts(layout, precision, target, reading):
     rng = np.random.default_rng(5)
     x = values(rng, np.full((1, 1), 0.1), "float32")
     expected = _reference.quantize(x, 10.0, 3, rule="multiply", dtype="int8", precision=precision)
@@ -136,3 +144,28 @@ def test_layouts(layout, precision, target):
     back = np.zeros((333, 14), ">f4").T[::2]
     _rules.dequantize(out, 10.0, 3, rule="multiply", precision=precision, out=back)
     np.testing.assert_array_equal(back, _reference.dequantize(out, 10.0, 3, rule="multiply", precision=precision))
+
+
+@pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
+def test_signs(real, target):
+    rng = np.random.default_rng(6)
+    for shape in ((1,), (7,), (8,), (9,), (3, 64), (5, 1031), (0,), (3, 0), (2, 3, 17), (100_003,)):
+        x = rng.normal(size=shape)
+        x[rng.random(shape) < 0.2] = 0
+        x[rng.random(shape) < 0.1] = np.nan
+        x[rng.random(shape) < 0.1] = -0.0
+        x[rng.random(shape) < 0.1] = 1e-300  # which only float64 holds
+        x = x.astype(real_dtype(real))
+        expected = np.packbits(x.astype(np.float64) > 0, axis=-1)
+        for lying in (x, np.asfortranarray(x), x[..., ::-1].copy()[..., ::-1]):
+            np.testing.assert_array_equal(_rules.signs(lying), expected)
+    with pytest.raises(ValueError, match="x: got an array of shape \\(\\)"):
+        _rules.signs(np.float32(1))
+
+
+def test_signs_stay_within_their_bytes(target):
+    for n in range(1, 70):
+        memory = np.full(n + 4, 9.0, np.float32)
+        bits = _rules.signs(memory[:n] * -1)
+        assert bits.size == -(-n // 8)
+        assert not bits.any()

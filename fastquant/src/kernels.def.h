@@ -51,7 +51,8 @@
 
 /* The `_columns` kernels have parameters that change from element to element of a row, the others from row to row. They
  * stand in the order of the kernels that they are forms of. pack and unpack have no parameters and know no real type:
- * they stand in the rows of float32. */
+ * they stand in the rows of float32. signs (a bit for each real, 1 if it is > 0, the first in the high bit of a byte) and
+ * minmax know no code type: they stand in the first column. */
 #define FQ_OPS(X)                          \
     X(quantize)                            \
     X(dequantize)                          \
@@ -62,4 +63,5 @@
     X(fake_quantize_columns)               \
     X(minmax_columns)                      \
     X(pack)                                \
-    X(unpack)
+    X(unpack)                              \
+    X(signs)

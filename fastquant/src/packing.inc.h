@@ -1,4 +1,4 @@
-/* 4- and 2-bit codes to and from packed bytes, low bits first. Included by spans.inc.h. */
+/* 4- and 2-bit codes to and from packed bytes, low bits first; signs to bytes, high bits first. Included by spans.inc.h. */
 
 /* BLOCK codes, as they were narrowed, to BLOCK / packs bytes. */
 LANE void pack_block(vb codes, char *packed, int packs, int stream)
@@ -65,3 +65,32 @@ static void unpack_tile(const fq_tile *t)
     for (ptrdiff_t r = 0; r < t->rows; r++)
         unpack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
 }
+
+LANE int signs_of(const char *x, int real)
+{
+    /* Rounded to odd, a float64 that is not 0 does not become 0. */
+    return v_positive(real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)x)) : load_reals(real, x));
+}
+
+LANE void signs_tile(const fq_tile *t, int real)
+{
+    const size_t n = (size_t)t->n, size = real_bytes(real), in = LANES * size;
+    for (ptrdiff_t r = 0; r < t->rows; r++) {
+        const char *x = t->in + r * t->in_step;
+        char *bits = t->out + r * t->out_step;
+        char rest[LANES * sizeof(double)] = {0};
+        size_t i = 0;
+        for (; n - i >= LANES; i += LANES, x += in) {
+            lane_prefetch(x, in, ahead_of(t));
+            bits[i / LANES] = (char)signs_of(x, real);
+        }
+        if (i < n) {
+            memcpy(rest, x, (n - i) * size);
+            bits[i / LANES] = (char)signs_of(rest, real);
+        }
+    }
+}
+
+#define DEFINE_SIGNS(id, name, type, arithmetic) \
+    static void signs_##id(const fq_tile *t) { signs_tile(t, FQ_##id); }
+FQ_REALS(DEFINE_SIGNS)

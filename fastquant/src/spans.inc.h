@@ -308,6 +308,7 @@ FQ_REALS(DEFINE_REAL)
     ROWS_OF_CODE(f16, id, SMALL_FLOATS) ROWS_OF_CODE(bf16, id, SMALL_FLOATS)
 #define ROWS_OF_REAL(id, name, type, arithmetic)                                               \
     ROWS_BACK(id, i32, ACCUMULATORS)                                                           \
+    [FQ_signs][FQ_##id][0] = signs_##id,                                                       \
     [FQ_minmax][FQ_##id][0] = minmax_##id,                                                     \
     [FQ_minmax_columns][FQ_##id][0] = minmax_columns_##id,
 #define ROWS_PACKED(code) [FQ_pack][FQ_f32][FQ_##code] = pack_tile, [FQ_unpack][FQ_f32][FQ_##code] = unpack_tile,

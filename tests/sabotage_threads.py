@@ -1,0 +1,106 @@
+"""Edits of sabotage.py: calls on several threads, Quantizer and Dequantizer, signs."""
+
+from __future__ import annotations
+
+from sabotage_files import ENTRY, LANES, PORTABLE, SPANS, Edit
+
+SPLIT = "fastquant/_split.pxi"
+POOL = "fastquant/src/threads.c"
+COUNT = "fastquant/_threads.py"
+HELD = "fastquant/_quantizers.pxi"
+FIXED = "fastquant/_fixed.py"
+
+EDITS = [
+    # ---- where calls are cut ----
+    Edit("split: the input of the first part", SPLIT, [("    t.src += start * r.src_size\n", "")]),
+    Edit("split: the output of the first part", SPLIT, [("    t.dst += start * r.dst_size\n", "")]),
+    Edit("split: the last part as long as the others", SPLIT, [("t.n = min(r.step, t.n - start)", "t.n = r.step")]),
+    Edit("split: one part too few", SPLIT, [("parts = (t.n + r.step - 1) // r.step", "parts = t.n // r.step")]),
+    Edit("split: parameters of the first part", SPLIT, [("start) * w.param[k]", "0) * w.param[k]")]),
+    Edit("split: parameters within rows", SPLIT, [("(start // w.run if k == w.ndim - 1 else start)", "start")]),
+    Edit("split: within blocks", SPLIT, [("else common_multiple(part_step, w.run)", "else part_step")]),
+    Edit("split: ranges that parts share", SPLIT, [("if own_ranges and w.param[k] == 0:", "if False:")]),
+    Edit("split: dynamic rows", SPLIT, [("parts, ranges or w.dynamic.on)", "parts, ranges)")]),
+    Edit("split: failures of parts", SPLIT, [("        w.dynamic.failed |= s.failed[k]\n", "        pass\n")]),
+    Edit("split: lowest of the last part", SPLIT, [("lo[i] = lower(lo[i], low[i])", "lo[i] = low[i]")]),
+    Edit("split: highest of the last part", SPLIT, [("hi[i] = higher(hi[i], high[i])", "hi[i] = high[i]")]),
+    Edit("split: NaN of parts", SPLIT, [("            poison[i] = nan[i]\n", "            pass\n")]),
+    Edit(
+        "split: sums of sums",
+        SPLIT,
+        [
+            (
+                "        if nan[i] != nan[i]:  # a sum of sums could be NaN by itself\n            poison[i] = nan[i]",
+                "        poison[i] += nan[i]",
+            )
+        ],
+    ),
+    Edit("split: small calls too", SPLIT, [("parallel_from_bytes = 2 << 20", "parallel_from_bytes = 0")]),
+    # ---- the pool ----
+    Edit("pool: a caller does not wait", POOL, [("    while (j.unfinished > 0)\n        wait_for(&done);\n", "")]),
+    Edit("pool: a part twice", POOL, [("const int part = j->next++;", "const int part = j->next++ / 2;")]),
+    Edit(
+        "pool: more than allowed",
+        POOL,
+        [("while (workers < limit - 1 && start())", "while (workers < limit && start())")],
+    ),
+    Edit("pool: none", POOL, [("while (workers < limit - 1 && start())", "while (0)")]),
+    Edit("pool: a child keeps count of its parent's", POOL, [("workers = at_work = 0;", "at_work = 0;")]),
+    Edit("pool: a child keeps the callers of its parent", POOL, [("workers = at_work = 0;", "workers = 0;")]),
+    Edit("pool: locked in the child", POOL, [("    pthread_cond_init(&done, NULL);\n    release();", "")]),
+    Edit(
+        "pool: signals for workers",
+        POOL,
+        [("pthread_sigmask(SIG_SETMASK, &all, &before);", "before = all; sigemptyset(&before);")],
+    ),
+    Edit("pool: rooms for two", POOL, [("room = rooms[--rooms_kept];", "room = rooms[rooms_kept - 1];")]),
+    # ---- how many ----
+    Edit("threads: no affinity", COUNT, [("len(os.sched_getaffinity(0))", "max(2, os.cpu_count())")]),
+    Edit(
+        "threads: no quota of groups above",
+        COUNT,
+        [
+            (
+                "for folder in (own, *(p for p in own.parents if p == base or base in p.parents), base):",
+                "for folder in (own,):",
+            )
+        ],
+    ),
+    Edit("threads: OMP_NUM_THREADS", COUNT, [('_positive(environment.get("OMP_NUM_THREADS")) or _MOST', "_MOST")]),
+    Edit("threads: any number", COUNT, [("if not 1 <= count <= _MOST:", "if count < 0:")]),
+    # ---- parameters that are held ----
+    Edit("held: the caller's arrays", FIXED, [('copy = np.array(a, order="C")', 'copy = np.asarray(a, order="C")')]),
+    Edit("held: arrays that can be written to", FIXED, [("    copy.setflags(write=False)\n", "")]),
+    Edit(
+        "held: scales that float32 lacks",
+        FIXED,
+        [("fits = bool((np.isfinite(scales32) & (scales32 > 0)).all())", "fits = True")],
+    ),
+    Edit(
+        "held: offsets that float32 lacks",
+        FIXED,
+        [("fits = fits and (offsets32 is None or bool(np.isfinite(offsets32).all()))", "pass")],
+    ),
+    Edit("held: scales of float32 for float64", HELD, [("self.scale64 if wide else self.scale32", "self.scale32")]),
+    Edit(
+        "held: no offset", HELD, [("self.plain.has_offset = self.offset is not None", "self.plain.has_offset = False")]
+    ),
+    Edit("held: zero points of float codes", HELD, [("if code < 0 or self.zero_point_is_none(code):", "if True:")]),
+    Edit("held: any out", HELD, [("if out is None or may_write(out, <cnp.ndarray> a, made):", "if True:")]),
+    # ---- signs ----
+    Edit("signs: low bits first", LANES, [("7, 6, 5, 4, 3, 2, 1, 0", "0, 1, 2, 3, 4, 5, 6, 7")]),
+    Edit("signs: zero too", LANES, [("_mm256_setzero_ps(), _CMP_GT_OQ)", "_mm256_setzero_ps(), _CMP_GE_OQ)")]),
+    Edit("signs: no rest", SPANS, [("bits[i / LANES] = (char)signs_of(rest, real);", "bits[i / LANES] = 0;")]),
+    Edit("signs: portable, beyond the end", PORTABLE, [("(j * 8 + k < n and x[j * 8 + k] > 0)", "(x[j * 8 + k] > 0)")]),
+    Edit("signs: portable, NaN", PORTABLE, [("and x[j * 8 + k] > 0)", "and not x[j * 8 + k] <= 0)")]),
+    Edit(
+        "signs: any type",
+        ENTRY,
+        [
+            (
+                "    if real < 0 or ndim == 0:\n        raise changed()\n    for i in range(ndim):",
+                "    for i in range(ndim):",
+            )
+        ],
+    ),
+]
