@@ -1,5 +1,6 @@
 """Exact, fast conversion between real arrays and the small number types of machine learning."""
 
+import os as _os
 from importlib import import_module as _import_module
 from importlib.metadata import version as _version
 from importlib.util import find_spec as _find_spec
@@ -30,6 +31,12 @@ from fastquant._threads import get_num_threads, set_num_threads
 __version__ = _version("fastquant-kernels")
 
 
+def get_include() -> str:
+    """Returns the directory of fastquant.h, for compilers of native code that calls the kernels; it raises no TypeError
+    and no ValueError. The header says how."""
+    return _os.path.join(_os.path.dirname(__file__), "include")
+
+
 def __getattr__(name: str) -> object:
     """fastquant.onnx, when it is first asked for."""
     if name == "onnx":
@@ -47,6 +54,7 @@ __all__ = [
     "cpu",
     "dequantize",
     "fake_quantize",
+    "get_include",
     "get_num_threads",
     "minmax",
     "pack",

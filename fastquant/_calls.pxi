@@ -174,7 +174,7 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     begin_extent(&t, lo, hi, &poison)
     t.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
-    run_tile(active_table[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0)
+    run_tile(fq_active_table()[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
     finite = settle(lo, hi, &poison, 1)
     fq_fpenv_leave(env)
@@ -184,19 +184,6 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
 cdef inline bint is_single_precision(object x) noexcept:
     """A plain array whose arithmetic is that of float32."""
     return is_plain(x) and real_of_array(x) >= 0 and real_of_array(x) != FQ_f64
-
-
-cdef inline bint read_scheme(fq_scheme *scheme, int code, bint symmetric, bint narrow_range, bint include_zero) noexcept:
-    """False for what float codes do not have."""
-    scheme.symmetric = symmetric
-    scheme.include_zero = include_zero
-    if fq_code_types[code].is_float:
-        scheme.highest = fq_float_values[code][fq_float_types[code].largest]
-        scheme.lowest = -scheme.highest
-        return symmetric and not narrow_range
-    scheme.lowest = fq_code_types[code].lowest + narrow_range
-    scheme.highest = fq_code_types[code].highest
-    return True
 
 
 def minmax(x, *, axis=None, block_size=None):
@@ -272,7 +259,7 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
     include_zero = flag(include_zero, "include_zero")
     code = read_code(dtype)
-    if code >= 0 and read_scheme(&scheme, code, symmetric, narrow_range, include_zero):
+    if code >= 0 and fq_scheme_of(&scheme, code, symmetric, narrow_range, include_zero):
         env = fq_fpenv_enter()
         if read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
             status = fq_qparams_f64(&low, &high, 1, &scheme, &scale, &zero_point)
@@ -311,7 +298,7 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
     cdef int code = read_code(dtype)
     symmetric, narrow_range = flag(symmetric, "symmetric"), flag(narrow_range, "narrow_range")
     if (axis is None and block_size is None and packed is False and code >= 0 and is_single_precision(x)
-            and read_scheme(&scheme, code, symmetric, narrow_range, True) and find_extent(<cnp.ndarray> x, &lo, &hi)):
+            and fq_scheme_of(&scheme, code, symmetric, narrow_range, True) and find_extent(<cnp.ndarray> x, &lo, &hi)):
         # Looked at only now: while the range was found another thread may have run.
         if is_single_precision(x) and (out is None or may_write(out, <cnp.ndarray> x, array_type_of_code[code])):
             p.real, p.code, p.offset, p.has_offset = real_of_array(x), code, 0, False
@@ -323,7 +310,7 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p)
             return named(Quantized, (q, float32_scalar(p.single_scale), int32_scalar(p.zero_point)))
     elif (code >= 0 and (packed is False or packed is True)
-            and read_scheme(&scheme, code, symmetric, narrow_range, True)):
+            and fq_scheme_of(&scheme, code, symmetric, narrow_range, True)):
         result = granular_dynamic(x, code, &scheme, axis, block_size, packed is True, out)
         if result is not NotImplemented:
             return result

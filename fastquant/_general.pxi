@@ -52,7 +52,7 @@ cdef inline stage_t *open_stage(walk_t *w, int op, int real, int code, int packs
 cdef inline void close_stage(walk_t *w, int op) noexcept:
     """Its span, when it is known whether zero points are far."""
     cdef stage_t *s = &w.stage[w.stages - 1]
-    cdef const fq_span_table *table = fq_target_table(0) if s.tile.far else active_table
+    cdef const fq_span_table *table = fq_target_table(0) if s.tile.far else fq_active_table()
     s.by_row = table[0][op][s.tile.real][s.tile.code]
     s.by_column = s.by_row
     if op < FQ_pack:

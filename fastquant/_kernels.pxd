@@ -58,6 +58,13 @@ cdef extern from "src/spans.h" nogil:
     bint fq_target_runs_here(int target)
     void fq_merge_tables()
     const fq_span_table *fq_target_table(int target)
+    const fq_span_table *fq_active_table()
+    void fq_activate(int target)
+    int fq_active_target()
+    ctypedef struct fastquant_api:
+        pass
+
+    const fastquant_api fq_api
 
 cdef extern from "src/floats.h" nogil:
     ctypedef struct fq_float_type:
@@ -92,6 +99,7 @@ cdef extern from "src/numerics.h" nogil:
     float fq_higher_f32(float high, float v)
     double fq_lower_f64(double low, double v)
     double fq_higher_f64(double high, double v)
+    bint fq_scheme_of(fq_scheme *s, int code, bint symmetric, bint narrow_range, bint include_zero)
     bint fq_are_scales_f32(const float *v, ptrdiff_t n)
     bint fq_are_scales_f64(const double *v, ptrdiff_t n)
     bint fq_are_finite_f32(const float *v, ptrdiff_t n)

@@ -22,6 +22,7 @@ from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.object cimport PyObject
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
@@ -65,8 +66,6 @@ cdef enum:
     # Releasing it and taking it back costs 75 ns, a twentieth of the work on this many elements (Zen 2, avx2).
     RELEASE_GIL_FROM = 16384
 
-cdef const fq_span_table *active_table
-cdef int active_target
 cdef ptrdiff_t stream_from_bytes = 32 << 20
 
 cdef object float32_type = np.float32
@@ -84,7 +83,6 @@ cdef object _api = None
 fq_fill_float_values()
 fill_portable_table()
 fq_merge_tables()
-active_table = fq_target_table(0)
 
 
 def targets():
@@ -94,16 +92,14 @@ def targets():
 
 def active():
     """Name of the target in use."""
-    return fq_target_name(active_target).decode()
+    return fq_target_name(fq_active_target()).decode()
 
 
 def activate(str name):
     """Use a target from now on, in every thread; a call under way ends with the target it began with."""
-    global active_table, active_target
     for t in range(fq_target_count()):
         if fq_target_name(t).decode() == name and fq_target_runs_here(t):
-            active_table = fq_target_table(t)
-            active_target = t
+            fq_activate(t)
             return
     raise ValueError(f"target: got {name!r}, expected one of {', '.join(targets())}")
 
@@ -148,6 +144,10 @@ def spans(str target):
                     key = (fq_op_names[op].decode(), fq_real_types[real].name.decode(), fq_code_types[code].name.decode())
                     rows[key] = (<size_t> span, own)
     return rows
+
+
+# For native code: include/fastquant.h says what is in it.
+c_api = PyCapsule_New(<void *> &fq_api, "fastquant._kernels.c_api", NULL)
 
 
 # ---- types of arrays ----

@@ -147,7 +147,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     """One row."""
     cdef fq_tile t
     cdef bint far = p.code != FQ_i32 and fq_is_far(p.zero_point)
-    cdef const fq_span_table *table = fq_target_table(0) if far else active_table
+    cdef const fq_span_table *table = fq_target_table(0) if far else fq_active_table()
     t.src, t.dst = cnp.PyArray_BYTES(src), cnp.PyArray_BYTES(dst)
     t.rows, t.n, t.src_step, t.dst_step = 1, cnp.PyArray_SIZE(src), 0, 0
     t.scale_step = t.offset_step = t.zero_point_step = t.phase = 0

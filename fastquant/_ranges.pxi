@@ -88,7 +88,7 @@ cdef bint quantize_fused(cnp.ndarray x, cnp.ndarray dst, tuple found, int real, 
     close_stage(&w, FQ_quantize)
     s.tile.stream = streams(x, dst)
     d.on = True
-    d.minmax = active_table[0][<int> FQ_minmax][real][0]
+    d.minmax = fq_active_table()[0][<int> FQ_minmax][real][0]
     d.tile.stream = s.tile.stream
     d.tile.real, d.tile.precision, d.tile.packs, d.tile.run = real, FQ_f32, 1, 1
     set_extents(&d.tile, lo, hi, poison, real, g)

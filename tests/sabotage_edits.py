@@ -9,6 +9,7 @@ from __future__ import annotations
 import sabotage_checks
 import sabotage_lanes
 import sabotage_loops
+import sabotage_native
 import sabotage_rows
 import sabotage_rules
 import sabotage_threads
@@ -23,6 +24,7 @@ EDITS: list[Edit] = [
     *sabotage_checks.EDITS,
     *sabotage_wide.EDITS,
     *sabotage_rows.EDITS,
+    *sabotage_native.EDITS,
     *sabotage_rules.EDITS,
     *sabotage_threads.EDITS,
 ]

@@ -250,8 +250,8 @@ EDITS = [
     Edit("blocks: the last one left out", ENTRY, [("if part == 1 and (block == 0 or", "if part == 1 and (True or")]),
     Edit("packed: rows of any stride", ENTRY, [("axis) * side.each", "axis)")]),
     Edit("packed: ends of rows forgotten", ENTRY, [("keep = each > 1 and axis == ndim - 1", "keep = False")]),
-    Edit("far zero points in lanes", ENTRY, [("fq_target_table(0) if s.tile.far else active_table", "active_table")]),
-    Edit("far zero point in lanes, plain", PLAIN, [("fq_target_table(0) if far else active_table", "active_table")]),
+    Edit("far zero points in lanes", ENTRY, [("fq_target_table(0) if s.tile.far else", "fq_active_table() if s.tile.far else")]),
+    Edit("far zero point in lanes, plain", PLAIN, [("fq_target_table(0) if far else", "fq_active_table() if far else")]),
     Edit("precision: always float16", ENTRY, [('"bfloat16": FQ_bf16', '"bfloat16": FQ_f16')]),
     Edit(
         "saturate=False not passed on",
@@ -301,9 +301,9 @@ EDITS = [
         CALLS,
         [("narrow_range, True) and find_extent", "narrow_range, False) and find_extent")],
     ),
-    Edit("narrow_range ignored", CALLS, [("fq_code_types[code].lowest + narrow_range", "fq_code_types[code].lowest")]),
-    Edit("asymmetric float codes, plain", CALLS, [("return symmetric and not narrow_range", "return True")]),
-    Edit("float codes scaled as unsigned, plain", CALLS, [("scheme.lowest = -scheme.highest", "scheme.lowest = 0")]),
+    Edit("narrow_range ignored", PARAMETERS, [(".lowest + (narrow_range != 0);", ".lowest;")]),
+    Edit("asymmetric float codes, plain", PARAMETERS, [("return symmetric && !narrow_range;", "return 1;")]),
+    Edit("float codes scaled as unsigned, plain", PARAMETERS, [("s->lowest = -s->highest;", "s->lowest = 0;")]),
     # ---- arguments that change, or run code, while they are read ----
     Edit(
         "flags taken by their truth",

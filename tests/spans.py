@@ -24,8 +24,8 @@ ARITHMETIC = {name: np.dtype(np.float64 if is_double else np.float32) for name, 
 
 def _fields() -> Iterator[tuple[str, Any]]:
     """Members of fq_tile, from the header: what is added there is 0 here."""
-    header = (Path(fastquant.__file__).parent / "src" / "spans.h").read_text(encoding="utf-8")
-    (members,) = re.findall(r"typedef struct fq_tile \{(.*?)\} fq_tile;", header, re.DOTALL)
+    header = (Path(fastquant.__file__).parent / "include" / "fastquant.h").read_text(encoding="utf-8")
+    (members,) = re.findall(r"typedef struct fastquant_tile \{(.*?)\} fastquant_tile;", header, re.DOTALL)
     members = re.sub(r"/\*.*?\*/", "", members, flags=re.DOTALL)
     kinds = {"ptrdiff_t": ctypes.c_ssize_t, "uint8_t": ctypes.c_uint8, "int32_t": ctypes.c_int32}
     for declaration in filter(None, map(str.strip, members.split(";"))):
@@ -35,7 +35,7 @@ def _fields() -> Iterator[tuple[str, Any]]:
 
 
 class Tile(ctypes.Structure):
-    """fq_tile of src/spans.h."""
+    """fastquant_tile of include/fastquant.h, which spans are called with."""
 
     _fields_ = tuple(_fields())
 

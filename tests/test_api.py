@@ -42,6 +42,7 @@ SIGNATURES = {
     "unpack": "(p, dtype, shape)",
     "set_num_threads": "(n)",
     "get_num_threads": "()",
+    "get_include": "()",
 }
 
 

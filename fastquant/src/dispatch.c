@@ -92,3 +92,23 @@ void fq_merge_tables(void)
 }
 
 const fq_span_table *fq_target_table(int target) { return (const fq_span_table *)&merged[target]; }
+
+const fq_span_table *fq_spans_in_use = (const fq_span_table *)&merged[0];
+
+void fq_activate(int target)
+{
+#if defined(__GNUC__)
+    __atomic_store_n(&fq_spans_in_use, fq_target_table(target), __ATOMIC_RELAXED);
+#else
+    *(const fq_span_table *volatile *)&fq_spans_in_use = fq_target_table(target);
+#endif
+}
+
+int fq_active_target(void)
+{
+    const fq_span_table *in_use = fq_active_table();
+    int target = 0;
+    while (fq_target_table(target) != in_use)
+        target++;
+    return target;
+}

@@ -1,6 +1,8 @@
 /* What is called once a range or once a row and so need not be inlined; and must not be, where a compiler could move its
  * arithmetic out of fq_fpenv_enter ... fq_fpenv_leave. */
+#include "floats.h"
 #include "numerics.h"
+#include "spans.h"
 
 /* The formulas, without branches: over many ranges they become vectors. */
 
@@ -107,3 +109,17 @@ ALL(fq_are_scales_f32, float, uint32_t, bits - 1 < 0x7F7FFFFFu)
 ALL(fq_are_scales_f64, double, uint64_t, bits - 1 < 0x7FEFFFFFFFFFFFFFu)
 ALL(fq_are_finite_f32, float, uint32_t, bits << 1 < 0xFF000000u)
 ALL(fq_are_finite_f64, double, uint64_t, bits << 1 < 0xFFE0000000000000u)
+
+int fq_scheme_of(fq_scheme *s, int code, int symmetric, int narrow_range, int include_zero)
+{
+    s->symmetric = symmetric;
+    s->include_zero = include_zero;
+    if (fq_code_types[code].is_float) {
+        s->highest = fq_float_values[code][fq_float_types[code].largest];
+        s->lowest = -s->highest;
+        return symmetric && !narrow_range;
+    }
+    s->lowest = (double)fq_code_types[code].lowest + (narrow_range != 0);
+    s->highest = fq_code_types[code].highest;
+    return 1;
+}

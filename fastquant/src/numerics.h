@@ -125,6 +125,9 @@ typedef struct fq_scheme {
     int symmetric, include_zero;
 } fq_scheme;
 
+/* That of a code type; 0 for what float codes do not have. */
+int fq_scheme_of(fq_scheme *s, int code, int symmetric, int narrow_range, int include_zero);
+
 /* Whether all of n numbers are finite, and > 0 for scales. */
 int fq_are_scales_f32(const float *v, ptrdiff_t n);
 int fq_are_scales_f64(const double *v, ptrdiff_t n);

@@ -13,6 +13,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "../include/fastquant.h"
 #include "kernels.def.h"
 
 #define FQ_OP_ID(op) FQ_##op,
@@ -43,32 +44,9 @@ extern const fq_real_type fq_real_types[FQ_REAL_COUNT];
 extern const char *const fq_op_names[FQ_OP_COUNT];
 extern const char *const fq_rule_names[FQ_RULE_COUNT];
 
-/* Scales (finite and > 0) and offsets are of the type that the arithmetic runs in: float, or double for float64. A set of
- * parameters is `step` elements from the one before, 0 if there is only one. */
-typedef struct fq_tile {
-    const char *in;                  /* reals, codes, or packed codes */
-    char *out;
-    ptrdiff_t rows, n;
-    ptrdiff_t in_step, out_step;     /* bytes from row to row */
-    const void *scales, *offsets;    /* offsets: NULL for none */
-    const int32_t *zero_points;
-    ptrdiff_t scale_step, offset_step, zero_point_step;
-    ptrdiff_t run, phase;            /* `_columns`: element j has set (phase + j) / run; 0 <= phase < run */
-    /* minmax leaves its findings here, of the arithmetic type, merged with what is there: start with lo = +inf, hi = -inf,
-     * poison = 0. poison becomes NaN when a NaN was met; it is a sum, so nothing else can be read from it. */
-    void *lo, *hi, *poison;
-    ptrdiff_t extent_step;
-    uint8_t real, code;              /* FQ_f32..., FQ_i8... */
-    uint8_t far;                     /* some zero point is beyond FQ_NEAR: see numerics.h */
-    uint8_t packs;                   /* codes in a byte: 1, or 2 or 4 where they are packed, low bits first */
-    uint8_t stream;                  /* the arrays will not fit a cache: read ahead, and store past it */
-    uint8_t beyond;                  /* float codes: numbers beyond the finite ones do not saturate */
-    uint8_t precision;               /* FQ_f16, FQ_bf16: results are rounded to that type too; FQ_f32: nothing more */
-    uint8_t rule;                    /* FQ_divide... */
-    uint8_t limited;                 /* codes are limited to lowest ... highest, and not to all of their type */
-    int32_t lowest, highest;
-    void *room;                      /* FQ_ROOM_BYTES for prepared parameters of wide rows, or NULL: fewer at a time */
-} fq_tile;
+/* A tile, as fastquant.h describes it, with `packs` and `run` filled in. Inside, `far` tells whether some zero point is beyond
+ * FQ_NEAR (numerics.h), and `room`, if it is not NULL, is FQ_ROOM_BYTES for the prepared parameters of wide rows. */
+typedef fastquant_tile fq_tile;
 
 /* Sets of parameters that there is room for; more than one would like on a stack. */
 #define FQ_ROOM_SETS 8192
@@ -101,5 +79,21 @@ const char *fq_target_name(int target);
 int fq_target_runs_here(int target);
 void fq_merge_tables(void);  /* once, when the portable table has been filled */
 const fq_span_table *fq_target_table(int target);  /* complete: rows that the target lacks are portable */
+
+/* The table in use: one of the above. Any thread may change it at any time. */
+extern const fq_span_table *fq_spans_in_use;
+void fq_activate(int target);
+int fq_active_target(void);
+
+static inline const fq_span_table *fq_active_table(void)
+{
+#if defined(__GNUC__)
+    return __atomic_load_n(&fq_spans_in_use, __ATOMIC_RELAXED);
+#else
+    return *(const fq_span_table *volatile *)&fq_spans_in_use;
+#endif
+}
+
+extern const fastquant_api fq_api;
 
 #endif
