@@ -250,8 +250,8 @@ EDITS = [
     Edit("blocks: the last one left out", ENTRY, [("if part == 1 and (block == 0 or", "if part == 1 and (True or")]),
     Edit("packed: rows of any stride", ENTRY, [("axis) * side.each", "axis)")]),
     Edit("packed: ends of rows forgotten", ENTRY, [("keep = each > 1 and axis == ndim - 1", "keep = False")]),
-    Edit("far zero points in lanes", ENTRY, [("fq_target_table(0) if s.tile.far else", "fq_active_table() if s.tile.far else")]),
-    Edit("far zero point in lanes, plain", PLAIN, [("fq_target_table(0) if far else", "fq_active_table() if far else")]),
+    Edit("far zero points in lanes", ENTRY, [("(0) if s.tile.far else", "(1) if s.tile.far else")]),
+    Edit("far zero point in lanes, plain", PLAIN, [("(0) if far else", "(1) if far else")]),
     Edit("precision: always float16", ENTRY, [('"bfloat16": FQ_bf16', '"bfloat16": FQ_f16')]),
     Edit(
         "saturate=False not passed on",
