@@ -62,6 +62,11 @@ cdef str dlpack_name(const DLDataType *t):
 
 def from_dlpack(capsule):
     """A read-only array on the memory that a capsule of DLPack describes."""
+    with cython.critical_section(capsule):  # two threads must not both take what it holds
+        return taken_from(capsule)
+
+
+cdef object taken_from(object capsule):
     cdef DLManagedTensor *managed
     cdef DLTensor *t
     cdef int i

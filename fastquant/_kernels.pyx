@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True, autotestdict=False
+# cython: freethreading_compatible=True
 """The kernels' entry points.
 
 Who calls whom, for one array:
@@ -13,7 +14,9 @@ Who calls whom, for one array:
                                    lie in memory and walk over them in tiles (_walk.pxi), handing each to
     a span                         from the table of the active target (src/spans.h).
 
-The GIL is released from RELEASE_GIL_FROM elements on. No typed memoryviews here: taking one costs more than a small call.
+The GIL is released from RELEASE_GIL_FROM elements on, and nothing relies on it: what calls share is in C, behind a lock or
+an atomic pointer (src/threads.c, src/dispatch.c), or is written at import only. What nobody can do without the GIL is to
+watch arrays that another thread reshapes or resizes; NumPy does not either. No typed memoryviews here: taking one costs more than a small call.
 """
 
 cimport cython

@@ -360,3 +360,74 @@ def test_small_arrays_are_not_split():
         (line,) = [line for line in text.splitlines() if line.startswith(f"cdef ptrdiff_t {name} = ")]
         assert eval(line.split(" = ")[1]) == value
     assert _kernels.threads() == fq.get_num_threads()
+
+
+@pytest.mark.skipif(not hasattr(sys, "_is_gil_enabled"), reason="this Python has a lock")
+def test_free_threaded_python_stays_so():
+    import sysconfig
+
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        pytest.skip("this Python has a lock")
+    script = "import sys, warnings; warnings.simplefilter('error'); import fastquant; print(sys._is_gil_enabled())"
+    assert run(script) == "False"
+
+
+def test_capsules_are_taken_once():
+    """Threads that read one DLPack capsule: one gets the array, the others an error."""
+    for _ in range(200):
+        capsule = np.ones(3, np.float32).__dlpack__()
+        start = threading.Barrier(4)
+
+        def take(capsule=capsule, start=start) -> str:
+            start.wait()
+            try:
+                return str(_kernels.from_dlpack(capsule).sum())
+            except BufferError:
+                return "taken"
+
+        with ThreadPoolExecutor(4) as pool:
+            results = [f.result() for f in [pool.submit(take) for _ in range(4)]]
+        assert sorted(results) == ["3.0", "taken", "taken", "taken"]
+
+
+KINDS = [
+    lambda x: fq.quantize(x, 0.1),
+    lambda x: fq.quantize(x, np.linspace(0.01, 0.1, x.shape[1]), axis=1),
+    lambda x: fq.quantize_dynamic(x, axis=0),
+    lambda x: fq.quantize_dynamic(x, "int4", block_size=32, packed=True),
+    lambda x: fq.fake_quantize(x.T, 0.1),
+    lambda x: fq.dequantize(x.view(np.int32), 0.5, 3),
+    lambda x: fq.minmax(x, axis=1),
+    lambda x: fq.quantize([1.0, 2.0], [0.5]),
+]
+
+
+def test_calls_of_all_kinds_at_once():
+    """Small and large, plain and not, while targets change: each gives what it gives alone."""
+    x = np.random.default_rng(12).normal(size=(16, 2048)).astype(np.float32)
+    expected = [as_bytes(call(x)) for call in KINDS]
+    wrong: list[int] = []
+    stop = threading.Event()
+
+    def work(seed: int) -> None:
+        order = np.random.default_rng(seed).permutation(len(KINDS))
+        for _ in range(60):
+            wrong.extend(int(i) for i in order if as_bytes(KINDS[i](x)) != expected[i])
+
+    def switch() -> None:
+        while not stop.is_set():
+            for name in fq.cpu.available():
+                with fq.cpu.use(name):
+                    pass
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    switching = threading.Thread(target=switch)
+    with on_threads(3):
+        switching.start()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        stop.set()
+        switching.join()
+    assert not wrong
