@@ -16,9 +16,11 @@ cdef ptrdiff_t part_step = 4096
 
 
 def set_parallel(ptrdiff_t from_bytes, ptrdiff_t smallest_part, ptrdiff_t step):
-    """For tests: where calls are cut, and how finely. step: a multiple of 32."""
+    """For tests: where calls are cut, and how finely. step: a multiple of 32. Returns what was so before."""
     global parallel_from_bytes, part_bytes, part_step
+    before = parallel_from_bytes, part_bytes, part_step
     parallel_from_bytes, part_bytes, part_step = from_bytes, smallest_part, step
+    return before
 
 
 cdef inline ptrdiff_t parts_for(ptrdiff_t nbytes) noexcept nogil:

@@ -8,19 +8,15 @@ from contextlib import contextmanager
 import fastquant as fq
 from fastquant import _kernels
 
-# What _split.pxi begins with.
-USUAL = (2 << 20, 256 << 10, 4096)
-
-
 @contextmanager
 def on_threads(n: int) -> Iterator[None]:
     """With n > 1: on so many threads, in as many parts as there can be, whatever the size."""
     before = fq.get_num_threads()
-    if n > 1:
-        _kernels.set_parallel(0, 1, 32)
+    usual = _kernels.set_parallel(0, 1, 32) if n > 1 else None
     fq.set_num_threads(n)
     try:
         yield
     finally:
         fq.set_num_threads(before)
-        _kernels.set_parallel(*USUAL)
+        if usual is not None:
+            _kernels.set_parallel(*usual)
