@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import fastquant as fq
 from fastquant import _kernels
 
+
 @contextmanager
 def on_threads(n: int) -> Iterator[None]:
     """With n > 1: on so many threads, in as many parts as there can be, whatever the size."""
