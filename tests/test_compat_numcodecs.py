@@ -412,7 +412,7 @@ def test_found_through_entry_points(tmp_path):
     lines = [f"[{group}]\n{name} = {target}\n" for (group, name), target in ENTRY_POINTS.items()]
     (info / "entry_points.txt").write_text("\n".join(lines))
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
-    subprocess.run([sys.executable, "-c", SCRIPT], check=True, env={**os.environ, "PYTHONPATH": path})
+    subprocess.run([sys.executable, "-P", "-c", SCRIPT], check=True, env={**os.environ, "PYTHONPATH": path})
 
 
 @pytest.mark.parametrize(("group", "name"), [*ENTRY_POINTS])

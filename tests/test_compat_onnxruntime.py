@@ -313,4 +313,4 @@ def test_neither_original_is_imported():
         "o.quantize_data(np.ones(3, 'f4'), 3, True); o.pack_bytes_to_4bit(b'12')\n"
         "assert not {'onnx', 'onnxruntime'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", code], check=True)

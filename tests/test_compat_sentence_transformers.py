@@ -229,4 +229,4 @@ def test_neither_original_is_imported():
         "quantize_embeddings(np.eye(200, dtype='f4'), 'int8'); quantize_embeddings([[1.0, 2.0]], 'binary')\n"
         "assert not {'torch', 'sentence_transformers'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", code], check=True)

@@ -396,4 +396,4 @@ def test_learned_scales_are_left_to_torch():
 
 def test_the_package_itself_does_without_torch():
     code = "import sys, fastquant.compat; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=60)

@@ -27,7 +27,7 @@ def run(script: str, **environment: str) -> str:
     """What a new interpreter prints. The time limit only keeps a deadlock from stopping everything."""
     variables = {k: v for k, v in os.environ.items() if k not in ("FASTQUANT_NUM_THREADS", "OMP_NUM_THREADS")}
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**variables, **environment}, capture_output=True, text=True, timeout=300
+        [sys.executable, "-P", "-c", script], env={**variables, **environment}, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
