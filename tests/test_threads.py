@@ -26,9 +26,8 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="look
 def run(script: str, **environment: str) -> str:
     """What a new interpreter prints. The time limit only keeps a deadlock from stopping everything."""
     variables = {k: v for k, v in os.environ.items() if k not in ("FASTQUANT_NUM_THREADS", "OMP_NUM_THREADS")}
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", script], env={**variables, **environment}, capture_output=True, text=True, timeout=300
-    )
+    command = [sys.executable, "-P", "-c", script]
+    done = subprocess.run(command, env={**variables, **environment}, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
 
