@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
@@ -240,3 +241,30 @@ def test_threads_share_one():
     with ThreadPoolExecutor(8) as pool:
         outs = list(pool.map(lambda _: quantizer(x, np.empty(x.shape, np.int8)), range(200)))
     assert all((out == expected).all() for out in outs)
+
+
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name != "lists"])
+def test_no_memory_is_taken_where_out_is_given(name):
+    """But for the objects of the call itself: what NumPy and Python allocate is traced."""
+    scale, zero_point, options = PARAMETERS[name]
+    x = reals("float32")
+    q, y = np.empty(SHAPE, np.int8), np.empty(SHAPE, np.float32)
+    quantizer, dequantizer = Quantizer(scale, zero_point, **options), Dequantizer(scale, zero_point, **options)
+    given = (quantizer.scale, quantizer.zero_point)
+    if quantizer.offset is None and np.ndim(given[0]):
+        given = (given[0].astype(np.float32), given[1])
+    calls = [lambda: quantizer(x, q), lambda: dequantizer(q, y)]
+    if quantizer.offset is None:
+        calls.append(lambda: fq.quantize(x, *given, axis=quantizer.axis, block_size=quantizer.block_size, out=q))
+    for call in calls:
+        call()
+        tracemalloc.start()
+        try:
+            call()
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            for _ in range(10):
+                call()
+            assert tracemalloc.get_traced_memory()[1] - before < 600
+        finally:
+            tracemalloc.stop()
