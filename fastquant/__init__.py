@@ -38,9 +38,9 @@ def get_include() -> str:
 
 
 def __getattr__(name: str) -> object:
-    """fastquant.onnx, when it is first asked for."""
-    if name == "onnx":
-        return _import_module("fastquant.onnx")
+    """fastquant.onnx and fastquant.dask, when they are first asked for."""
+    if name in ("onnx", "dask"):
+        return _import_module(f"fastquant.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

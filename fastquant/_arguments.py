@@ -93,7 +93,7 @@ def code_input(q: Any, argument: str = "q", expected: str = _CODES) -> tuple[Arr
     return np.asarray(a), codes
 
 
-def _check_shape(a: Array, argument: str, grid: Grid) -> None:
+def check_shape(a: Array, argument: str, grid: Grid) -> None:
     """A parameter has one value or as many as the grid."""
     if a.ndim and a.shape != (grid.shape if grid.axes else (1,)):
         hint = f"; these are as many: .reshape{grid.shape}" if grid.axes and a.size == grid.size else ""
@@ -130,7 +130,7 @@ def _real_parameter(value: Any, argument: str, expected: str, grid: Grid) -> Arr
     a = _as_array(value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
         raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
-    _check_shape(a, argument, grid)
+    check_shape(a, argument, grid)
     return a
 
 
@@ -160,7 +160,7 @@ def read_zero_point(
                 raise ValueError(f"{argument}: got {zero_point}, expected {expected}")
             hint = "; a real offset goes into offset" if a.dtype.kind == "f" and offsets else ""
             raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}{hint}")
-        _check_shape(a, argument, grid)
+        check_shape(a, argument, grid)
         if own is not None and own.is_float:
             if not codes.is_float:
                 raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 from fastquant import _kernels
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 
 
 class Code(NamedTuple):

@@ -54,7 +54,7 @@ between its graphs. As after .numpy(), inputs and results cannot be enlarged by 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ __all__ = [
     "quantize_per_token",
 ]
 
-Dtype = torch.dtype
+Dtype: TypeAlias = torch.dtype
 
 
 def _check_codes(input: Tensor, dtype: Any) -> None:
