@@ -84,7 +84,7 @@ def groups_of(input: Tensor, scales: Any, group_size: Any) -> tuple[int, tuple[i
     if group <= 1:
         raise ValueError(f"group_size: got {group}, expected more than 1")
     rows, n = input.shape
-    if group > n > 0 and isinstance(scales, Tensor) and scales.shape[-1:] == (1,):
+    if group > n > 0 and isinstance(scales, torch.Tensor) and scales.shape[-1:] == (1,):
         group = n  # GPTQ quantizes single columns
     if n % group:
         raise ValueError(f"group_size: got {group}, expected a divisor of {n}, the length of input's rows")

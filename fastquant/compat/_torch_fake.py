@@ -42,7 +42,7 @@ def _grid(inverse: Array, scale: Array, zero_point: Array, limits: tuple[int, in
 
 
 def _other_zero_point(zero_point: Any, lo: int, hi: int) -> int:
-    if not isinstance(zero_point, Tensor):
+    if not isinstance(zero_point, torch.Tensor):
         shift = int32(zero_point, "zero_point")
         if not lo <= shift <= hi:
             raise ValueError(f"zero_point: got {shift}, expected one from quant_min, {lo}, to quant_max, {hi}")

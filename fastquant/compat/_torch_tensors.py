@@ -61,7 +61,7 @@ def original(name: str, why: str) -> Callable[..., Any]:
 
 
 def gradient_wanted(t: Any) -> bool:
-    return isinstance(t, Tensor) and t.requires_grad and torch.is_grad_enabled()
+    return isinstance(t, torch.Tensor) and t.requires_grad and torch.is_grad_enabled()
 
 
 # ---- tensors ----
@@ -69,7 +69,7 @@ def gradient_wanted(t: Any) -> bool:
 
 def array(t: Any, argument: str) -> Array:
     """A tensor's memory as an array, without a copy; a copy of tensors that are negated lazily."""
-    if isinstance(t, Tensor) and t.dtype is not torch.bfloat16 and not t.requires_grad:
+    if isinstance(t, torch.Tensor) and t.dtype is not torch.bfloat16 and not t.requires_grad:
         try:
             return t.numpy()
         except (RuntimeError, TypeError):
@@ -78,7 +78,7 @@ def array(t: Any, argument: str) -> Array:
 
 
 def _array(t: Any, argument: str) -> Array:
-    if not isinstance(t, Tensor):
+    if not isinstance(t, torch.Tensor):
         raise TypeError(f"{argument}: got {type(t).__name__}, expected a torch tensor")
     # is_quantized first: quantized tensors say that they are strided, and their memory holds codes.
     what = "a quantized tensor" if t.is_quantized else f"a tensor of {t.layout}" if t.layout != torch.strided else ""
@@ -104,7 +104,7 @@ def real_array(t: Any, argument: str, types: dict[torch.dtype, str]) -> Array:
 
 def code_array(t: Any, argument: str) -> Array | None:
     """A tensor of codes as an array; None if its type is one that the kernels, or NumPy, lack."""
-    return None if isinstance(t, Tensor) and t.dtype in _OTHER_CODES else array(t, argument)
+    return None if isinstance(t, torch.Tensor) and t.dtype in _OTHER_CODES else array(t, argument)
 
 
 def empty(like: Tensor, dtype: torch.dtype) -> tuple[Tensor, Array]:
@@ -125,7 +125,7 @@ def _names(types: Any) -> str:
 
 def number(value: Any, argument: str) -> float:
     """A number, or a tensor of one element, as in the .tensor overloads."""
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         value = _one(value, argument)
     if isinstance(value, (str, bytes)):
         raise TypeError(f"{argument}: got {value!r}, expected a number or a tensor of one")
@@ -139,7 +139,7 @@ def number(value: Any, argument: str) -> float:
 
 def integer(value: Any, argument: str) -> int:
     """An integer, or a tensor of one."""
-    if isinstance(value, Tensor):
+    if isinstance(value, torch.Tensor):
         value = _one(value, argument)
         if isinstance(value, float):
             if not value.is_integer():
