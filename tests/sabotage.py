@@ -57,7 +57,7 @@ LIKELY = {
     "_quantizers.pxi": ("quantizers",),
     "_fixed.py": ("quantizers",),
     "_rules.py": ("rules", "overlap"),
-    "_portable.pxi": ("rules",),
+    "_portable_arithmetic.pxi": ("rules",),
     "_walk.pxi": ("rules",),
     "_ranges.pxi": ("plain_calls", "minmax"),
     "numerics.c": ("reference", "minmax", "plain_calls"),

@@ -38,6 +38,28 @@ import fastquant as fq
 from fastquant import _rules
 from fastquant import onnx as _operators
 from fastquant._arguments import as_it_lies
+from fastquant.compat._onnxruntime_arguments import (
+    EXPECTED,
+    FLOAT,
+    FLOAT8,
+    FLOAT16,
+    FLOAT32,
+    INTEGERS,
+    NATIVE,
+    PACKED,
+    Array,
+    axes_of,
+    check_block_size,
+    check_real,
+    check_scale,
+    elements_of,
+    kind_of,
+    limits_within,
+    plain_scale,
+    plain_zero_point,
+    range_of,
+    read_parameters,
+)
 
 __all__ = [
     "compute_data_quant_params",
@@ -50,25 +72,6 @@ __all__ = [
     "quantize_nparray",
     "quantize_onnx_initializer",
 ]
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-_FLOAT, _FLOAT16, _FLOAT8 = 1, 10, 17
-# Number: dtype, limits, symmetric limits, reduced limits. ONNX Runtime has no narrower limits for the unsigned and for
-# 4 bits, and reduces to a half of the codes, of int8 and int16 to one more.
-_INTEGERS: dict[int, tuple[np.dtype[Any], tuple[int, int], tuple[int, int], tuple[int, int]]] = {
-    3: (np.dtype(np.int8), (-128, 127), (-127, 127), (-64, 64)),
-    2: (np.dtype(np.uint8), (0, 255), (0, 255), (0, 127)),
-    5: (np.dtype(np.int16), (-32768, 32767), (-32767, 32767), (-16384, 16384)),
-    4: (np.dtype(np.uint16), (0, 65535), (0, 65535), (0, 32767)),
-    22: (np.dtype(ml_dtypes.int4), (-8, 7), (-8, 7), (-4, 3)),
-    21: (np.dtype(ml_dtypes.uint4), (0, 15), (0, 15), (0, 7)),
-}
-_PACKED = (22, 21)
-_EXPECTED = "3 (INT8), 2 (UINT8), 5 (INT16), 4 (UINT16), 22 (INT4), 21 (UINT4)"
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
-_NATIVE = (_FLOAT32, np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16))  # float32 holds them: read as they are
-
 
 def quantize_nparray(
     qType: Any, arr: Any, scale: Any, zero_point: Any, low: Any = None, high: Any = None
@@ -84,22 +87,22 @@ def quantize_nparray(
 
     Returns an array of arr's shape: int8, uint8, int16, uint16, or ml_dtypes' int4, uint4, float8_e4m3fn.
     """
-    if qType == _FLOAT8:
+    if qType == FLOAT8:
         return _float8(np.asarray(as_it_lies(arr)), scale, zero_point, "arr", {})
-    dtype, full, *_ = _kind(qType, "qType", f"{_EXPECTED} or 17 (FLOAT8E4M3FN)")
-    limits = _limits(full, low, high)
-    if type(arr) is np.ndarray and arr.dtype == _FLOAT32 and arr.ndim and limits is None:
-        plain, level = _plain_scale(scale), _plain_zero_point(zero_point)
+    dtype, full, *_ = kind_of(qType, "qType", f"{EXPECTED} or 17 (FLOAT8E4M3FN)")
+    limits = limits_within(full, low, high)
+    if type(arr) is np.ndarray and arr.dtype == FLOAT32 and arr.ndim and limits is None:
+        plain, level = plain_scale(scale), plain_zero_point(zero_point)
         if plain is not None and level is not None:
             return fq.quantize(arr, plain, level, dtype=dtype)
     x = np.asarray(as_it_lies(arr))
-    s, z, precision = _parameters(scale, zero_point)
+    s, z, precision = read_parameters(scale, zero_point)
     axes: tuple[int, ...] | None = None
     if s.size == 1 and z.size == 1:
         x = x.reshape((1,) * (max(s.ndim, z.ndim) - x.ndim) + x.shape)
         s, z = s.reshape(()), z.reshape(())
     else:
-        axes, s, z = _axes(x, s, z)
+        axes, s, z = axes_of(x, s, z)
     return _integers(qType, x, s, z, precision, limits=limits, axis=axes)
 
 
@@ -126,8 +129,8 @@ def compute_data_quant_params(
     argument = _names[0]
     if not isinstance(data, np.ndarray):
         raise TypeError(f"{argument}: got {type(data).__name__}, expected a NumPy array")
-    _check_real(data, argument)
-    if quant_type == _FLOAT8:
+    check_real(data, argument)
+    if quant_type == FLOAT8:
         if reduce_range:
             raise ValueError("reduce_range: got True for FLOAT8E4M3FN, expected False")
         with np.errstate(all="ignore"):
@@ -136,12 +139,12 @@ def compute_data_quant_params(
             raise ValueError(f"{argument}: got a standard deviation of {std}, expected a finite one")
         zero_point, scale = compute_scale_zp_float8(quant_type, std)
         return zero_point, scale
-    dtype, *_ = _kind(quant_type, _names[1], f"{_EXPECTED} or 17 (FLOAT8E4M3FN)")
+    dtype, *_ = kind_of(quant_type, _names[1], f"{EXPECTED} or 17 (FLOAT8E4M3FN)")
     if not len(data):
         return np.array(0, dtype), np.array(1, data.dtype)
     rmin, rmax = rmin_override, rmax_override
     if rmin is None or rmax is None:
-        lo, hi = _minmax(data, argument)
+        lo, hi = range_of(data, argument)
         rmin = lo if rmin is None else rmin
         rmax = hi if rmax is None else rmax
     qmin, qmax = get_qmin_qmax_for_qType(quant_type, reduce_range, symmetric)
@@ -153,7 +156,7 @@ def compute_data_quant_params(
 
 def get_qmin_qmax_for_qType(qType: Any, reduce_range: bool = False, symmetric: bool = False) -> tuple[Array, Array]:
     """The lowest and highest code, arrays of shape () and qType's dtype, that the other functions quantize to."""
-    dtype, full, narrow, reduced = _kind(qType, "qType", _EXPECTED)
+    dtype, full, narrow, reduced = kind_of(qType, "qType", EXPECTED)
     low, high = reduced if reduce_range else narrow if symmetric else full
     return np.array(low, dtype), np.array(high, dtype)
 
@@ -178,7 +181,7 @@ def compute_scale_zp(
         raise ValueError(f"qmin: got {lowest} where qmax is {highest}, expected qmin <= 0 <= qmax and not both 0")
     ends = np.asarray(rmin), np.asarray(rmax)
     for end, name in zip(ends, ("rmin", "rmax"), strict=True):
-        _check_real(end, name)
+        check_real(end, name)
         if end.size != 1 or not math.isfinite(end.item()):
             raise ValueError(f"{name}: got {end}, expected one finite number")
     dtype, shape = ends[1].dtype, ends[1].shape if ends[0].ndim < ends[1].ndim else ends[0].shape
@@ -209,10 +212,10 @@ def compute_scale_zp(
 def compute_scale_zp_float8(element_type: Any, std: Any) -> list[Array]:
     """[zero_point, scale] for float8: 0, and std (a NumPy scalar) over the standard deviation of all finite values of
     the type, 100.06, in std's dtype. 1 where that is 0."""
-    if element_type != _FLOAT8:
+    if element_type != FLOAT8:
         raise ValueError(f"element_type: got {element_type}, expected 17 (FLOAT8E4M3FN)")
     spread = np.asarray(std)
-    _check_real(spread, "std")
+    check_real(spread, "std")
     if not 0 <= spread < np.inf:
         raise ValueError(f"std: got {spread}, expected a finite number >= 0")
     with np.errstate(all="ignore"):
@@ -233,13 +236,13 @@ def compute_scale_zp_blocked(
     x = np.asarray(weight)
     if x.ndim != 2:
         raise NotImplementedError(f"weight: got {x.ndim} dimensions, expected 2; reshape it, or quantize per channel")
-    _check_real(x, "weight")
+    check_real(x, "weight")
     qmin, qmax = get_qmin_qmax_for_qType(quant_type, symmetric=symmetric)
     lowest, highest = float(qmin), float(qmax)
     if x.size:
-        lo, hi = (np.asarray(end, x.dtype) for end in _minmax(x, "weight", axis=axis, block_size=block_size))
+        lo, hi = (np.asarray(end, x.dtype) for end in range_of(x, "weight", axis=axis, block_size=block_size))
     else:
-        _check_block_size(block_size)
+        check_block_size(block_size)
         shape = list(x.shape)
         shape[axis] = -(-shape[axis] // block_size)
         lo = hi = np.zeros(shape, x.dtype)
@@ -299,22 +302,22 @@ def quantize_onnx_initializer(
     """
     from onnx import helper, numpy_helper
 
-    if weight.data_type not in (_FLOAT, _FLOAT16):
+    if weight.data_type not in (FLOAT, FLOAT16):
         raise ValueError(f"weight: got data_type {weight.data_type}, expected 1 (FLOAT) or 10 (FLOAT16)")
     x = numpy_helper.to_array(weight)
-    if quant_type != _FLOAT8:
-        _kind(quant_type, "quant_type", f"{_EXPECTED} or 17 (FLOAT8E4M3FN)")
+    if quant_type != FLOAT8:
+        kind_of(quant_type, "quant_type", f"{EXPECTED} or 17 (FLOAT8E4M3FN)")
     if axis is None:
         q = quantize_nparray(quant_type, x.reshape(-1), scale, zero_point)
     elif not -x.ndim <= axis < x.ndim:
         raise ValueError(f"axis: got {axis}, expected {-x.ndim} to {x.ndim - 1} for a weight of shape {x.shape}")
     else:
-        q = _along(quant_type, x, _elements(scale), _elements(zero_point), axis % x.ndim, max(block_size, 0))
+        q = _along(quant_type, x, elements_of(scale), elements_of(zero_point), axis % x.ndim, max(block_size, 0))
     name = quant_weight_name or f"{weight.name}_quantized"
     dims = tuple(weight.dims)
-    if quant_type in _PACKED:
+    if quant_type in PACKED:
         return helper.make_tensor(name, quant_type, dims, bytes(pack_bytes_to_4bit(q.reshape(-1))), raw=True)
-    if quant_type == _FLOAT8:
+    if quant_type == FLOAT8:
         return helper.make_tensor(name, quant_type, dims, q.tobytes(), raw=True)
     return numpy_helper.from_array(q.reshape(dims), name)
 
@@ -326,12 +329,12 @@ def _integers(
     number: int, x: Array, scale: Array, zero_point: Array, precision: str | None, **where: Any
 ) -> Array:  # fmt: skip
     """Codes by parameters that are read already; where: limits, axis, block_size."""
-    if x.dtype not in _NATIVE:
+    if x.dtype not in NATIVE:
         if x.dtype.kind not in "fiub":
             raise TypeError(f"arr: got {x.dtype}, expected real numbers")
         with np.errstate(all="ignore"):
             x = x.astype(np.float32)
-    name = _INTEGERS[number][0].name
+    name = INTEGERS[number][0].name
     return _rules.quantize(x, scale, zero_point, rule="divide", dtype=name, precision=precision, **where)
 
 
@@ -343,10 +346,10 @@ def _float8(x: Array, scale: Any, zero_point: Any, argument: str, where: dict[st
         raise ValueError(f"zero_point: got {zero_point!r}, expected 0 for FLOAT8E4M3FN")
     s = np.asarray(scale)
     if hasattr(scale, "dtype"):
-        _check_real(s, "scale")
-        _check_scale(s, s.dtype)
+        check_real(s, "scale")
+        check_scale(s, s.dtype)
     else:
-        _check_scale(s, x.dtype)
+        check_scale(s, x.dtype)
         s = s.astype(x.dtype)
     if s.dtype == np.float64:
         # The quotient is one of float64 there, and ml_dtypes casts it by way of float32.
@@ -355,7 +358,7 @@ def _float8(x: Array, scale: Any, zero_point: Any, argument: str, where: dict[st
             x = (x / divisor).astype(np.float32)
         s, where = np.ones((), np.float32), {}
     narrow = x.dtype == np.float16 and s.dtype == np.float16
-    return _operators.quantize_linear(x, s, output_dtype=_FLOAT8, precision=_FLOAT16 if narrow else _FLOAT, **where)
+    return _operators.quantize_linear(x, s, output_dtype=FLOAT8, precision=FLOAT16 if narrow else FLOAT, **where)
 
 
 def _along(number: int, x: Array, scale: Array, zero_point: Array, axis: int, block: int) -> Array:
@@ -372,11 +375,11 @@ def _along(number: int, x: Array, scale: Array, zero_point: Array, axis: int, bl
         if a.shape != shape and (block or a.size != count):
             raise ValueError(f"{argument}: got shape {a.shape}, expected {shape}")
     if x.size == 0:
-        return np.empty(x.shape, ml_dtypes.float8_e4m3fn if number == _FLOAT8 else _INTEGERS[number][0])
+        return np.empty(x.shape, ml_dtypes.float8_e4m3fn if number == FLOAT8 else INTEGERS[number][0])
     scale, zero_point = scale.reshape(shape), zero_point.reshape(shape)
-    if number == _FLOAT8:
+    if number == FLOAT8:
         return _float8(x, scale, zero_point, "weight", {"axis": axis, "block_size": block})
-    s, z, precision = _parameters(scale, zero_point)
+    s, z, precision = read_parameters(scale, zero_point)
     return _integers(number, x, s, z, precision, axis=axis, block_size=block or None)
 
 
@@ -398,118 +401,3 @@ def _least_scale(dtype: np.dtype[Any]) -> float:
     """The smallest scale that is not taken for 0. Those of float16 divide float32 data, where subnormals do no harm."""
     info = np.finfo(dtype)
     return float(info.smallest_subnormal if dtype == np.float16 else info.tiny)
-
-
-# ---- reading arguments ----
-
-
-def _kind(number: Any, argument: str, expected: str) -> Any:
-    try:
-        return _INTEGERS[number]
-    except (KeyError, TypeError):
-        raise ValueError(f"{argument}: got {number}, expected {expected}") from None
-
-
-def _check_real(a: Array, argument: str) -> None:
-    if a.dtype not in (np.float32, np.float64, np.float16):
-        raise ValueError(f"{argument}: got {a.dtype}, expected float32, float64 or float16")
-
-
-def _check_block_size(block_size: int) -> None:
-    if block_size < 1:
-        raise ValueError(f"block_size: got {block_size}, expected a positive integer")
-
-
-def _minmax(x: Array, argument: str, **where: Any) -> Any:
-    try:
-        return fq.minmax(x, **where)
-    except (TypeError, ValueError) as error:
-        name, colon, rest = str(error).partition(":")
-        raise type(error)((argument if name == "x" else name) + colon + rest) from None
-
-
-def _elements(parameter: Any) -> Array:
-    """A parameter of which ONNX Runtime takes one element after the other: Python's, of a list, do not promote."""
-    a = np.asarray(parameter)
-    if a.dtype != np.float64 or hasattr(parameter, "dtype") or not all(type(e) in (int, float) for e in parameter):
-        return a
-    return a.astype(np.float32)
-
-
-def _limits(full: tuple[int, int], low: Any, high: Any) -> tuple[int, int] | None:
-    """low and high within the limits of the type; None where these are they."""
-    if low is None and high is None:
-        return None
-    lowest = full[0] if low is None else int(min(max(float(low), full[0]), full[1]))
-    highest = full[1] if high is None else int(min(max(float(high), full[0]), full[1]))
-    return min(lowest, highest), highest  # NumPy's clip lets the upper limit win
-
-
-def _plain_scale(scale: Any) -> Any | None:
-    """A scale that divides in float32, as fq.quantize reads it; None for others."""
-    if type(scale) in (np.float32, float) or (type(scale) is np.ndarray and not scale.ndim and scale.dtype == _FLOAT32):
-        return scale
-    return None
-
-
-def _plain_zero_point(zero_point: Any) -> int | None:
-    """A zero point that float32 holds; None for others."""
-    if isinstance(zero_point, (np.ndarray, np.generic)):
-        small = zero_point.ndim == 0 and zero_point.dtype.kind in "iu" and zero_point.dtype.itemsize <= 2
-        return int(zero_point) if small else None
-    return zero_point if type(zero_point) is int and -(2**24) <= zero_point <= 2**24 else None
-
-
-def _parameters(scale: Any, zero_point: Any) -> tuple[Array, Array, str | None]:
-    """scale in the type of the division, zero_point in int32, and the precision that this type is.
-
-    The zero point is rounded first to the type that NumPy adds it in.
-    """
-    s = scale if isinstance(scale, (int, float)) or hasattr(scale, "dtype") else np.asarray(scale)
-    z = zero_point if isinstance(zero_point, (int, float)) or hasattr(zero_point, "dtype") else np.asarray(zero_point)
-    try:
-        real = np.result_type(_FLOAT32, s)
-    except TypeError:
-        real = np.dtype(object)
-    if real not in (_FLOAT32, _FLOAT64):
-        raise TypeError(f"scale: got {getattr(scale, 'dtype', type(scale).__name__)}, expected real numbers")
-    divisor = np.asarray(s)
-    _check_scale(divisor, real)
-    try:
-        added = np.asarray(z, np.result_type(real, z))
-        if added.dtype not in (_FLOAT32, _FLOAT64):
-            raise TypeError
-    except (TypeError, ValueError, OverflowError):
-        got = getattr(zero_point, "dtype", type(zero_point).__name__)
-        raise TypeError(f"zero_point: got {got}, expected integers") from None
-    whole = added.astype(np.float64)
-    if not ((whole == np.rint(whole)) & (whole >= -(2**31)) & (whole < 2**31)).all():
-        raise ValueError(f"zero_point: got {zero_point!r}, expected integers of int32, as {added.dtype}")
-    return divisor.astype(real), whole.astype(np.int32), "float64" if real == _FLOAT64 else None
-
-
-def _check_scale(scale: Array, real: np.dtype[Any]) -> None:
-    with np.errstate(all="ignore"):
-        rounded = scale.astype(real)
-    right = (rounded > 0) & (rounded < np.inf)
-    if not right.all():
-        value = scale.reshape(-1)[np.argmin(right.reshape(-1))]
-        raise ValueError(f"scale: got {value}, expected finite numbers > 0, as {real}")
-
-
-def _axes(x: Array, scale: Array, zero_point: Array) -> tuple[tuple[int, ...], Array, Array]:
-    """The axes along which parameters that broadcast to x differ, and these with one element for each index of them."""
-    try:
-        shape = np.broadcast_shapes(scale.shape, zero_point.shape)
-        fits = np.broadcast_shapes(shape, x.shape) == x.shape
-    except ValueError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"scale: got shape {scale.shape}, zero_point {zero_point.shape}, expected what broadcasts to {x.shape}"
-        )
-    first = x.ndim - len(shape)
-    axes = tuple(first + i for i, n in enumerate(shape) if n != 1)
-    each = tuple(n for n in shape if n != 1)
-    s, z = (np.broadcast_to(p, shape).reshape(each) for p in (scale, zero_point))
-    return axes, s, z
