@@ -5,6 +5,7 @@
 
 @cython.auto_pickle(False)  # the two have their own
 cdef class _Fixed:
+    cdef object __weakref__
     cdef readonly object scale, zero_point, dtype, axis, block_size, packed, offset
     cdef plain_t plain            # of single numbers
     cdef bint single              # all are
@@ -46,21 +47,26 @@ cdef class _Fixed:
                         self.offset64 if wide else self.offset32, self.axis, self.block_size, packed, beyond, out)
 
     cdef str described(self, list rest):
-        parts = [repr(self.scale)]
-        if self.offset is None:
-            parts.append(repr(self.zero_point))
-        parts.append(f"dtype={str(self.dtype)!r}")
-        parts += [f"{name}={value!r}" for name, value in [("axis", self.axis), ("block_size", self.block_size),
-                                                         ("offset", self.offset), *rest] if value is not None]
+        with np.printoptions(threshold=8, edgeitems=2):  # which logs can bear
+            parts = [repr(self.scale)]
+            if self.offset is None:
+                parts.append(repr(self.zero_point))
+            parts.append(f"dtype={str(self.dtype)!r}")
+            parts += [f"{name}={value!r}" for name, value in [("axis", self.axis), ("block_size", self.block_size),
+                                                             ("offset", self.offset), *rest] if value is not None]
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
 @cython.final
 cdef class Quantizer(_Fixed):
-    """fq.quantize with parameters that are checked once: Quantizer(scale, zero_point)(x) is quantize(x, scale, zero_point).
+    """Quantizer(scale, zero_point=0, *, dtype=None, axis=None, block_size=None, packed=False, offset=None, saturate=True)
+--
 
-    An instance does not change and may be called from several threads at once. It can be pickled, and holds copies
-    of its parameters.
+    fq.quantize with parameters that are checked once: Quantizer(scale, zero_point)(x) is quantize(x, scale, zero_point).
+
+    An instance does not change and may be called from several threads at once. It can be pickled, and holds copies of its
+    parameters. The code type is settled when it is made: dtype, else the zero point's type, else int8, whatever out is
+    later; the int32 zero points of qparams do not tell.
 
     Parameters
     ----------
@@ -111,7 +117,10 @@ def _quantizer(kind, scale, zero_point, dtype, axis, block_size, packed, offset,
 
 @cython.final
 cdef class Dequantizer(_Fixed):
-    """fq.dequantize with parameters that are checked once: Dequantizer(scale, zero_point)(q) is dequantize(q, scale,
+    """Dequantizer(scale, zero_point=0, *, dtype='float32', axis=None, block_size=None, packed=None, offset=None)
+--
+
+    fq.dequantize with parameters that are checked once: Dequantizer(scale, zero_point)(q) is dequantize(q, scale,
     zero_point).
 
     An instance does not change and may be called from several threads at once. It can be pickled, and holds copies of its

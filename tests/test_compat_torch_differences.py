@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+import types
 import warnings
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,7 @@ def test_handed_on(what, monkeypatch):
     assert mine.dtype == original.dtype
     assert torch.equal(mine.float(), original.float())
     monkeypatch.setitem(sys.modules, "torch.ao.quantization.fx._decomposed", None)
+    monkeypatch.setattr(torch.ops, "quantized_decomposed", types.SimpleNamespace())
     argument = "dtype" if "int32" in what or "float8" in what else r"(scales, )?zero_points"
     missing = rf"^{argument}: got .*; torch {re.escape(torch.__version__)} has no quantized_decomposed\.{function}"
     with pytest.raises(ValueError, match=missing):

@@ -485,7 +485,7 @@ def test_signatures(name):
 
 
 def python(code: str) -> None:
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, capture_output=True, text=True)
 
 
 def test_dask_is_imported_only_when_asked_for():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import re
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import ml_dtypes
@@ -232,6 +234,16 @@ def test_the_text_says_what_it_is(name):
     assert repr(Quantizer(0.5, dtype="int4", packed=True)) == "Quantizer(0.5, 0, dtype='int4', packed=True)"
     assert "saturate=False" in repr(Quantizer(0.5, dtype="float8_e5m2", saturate=False))
     assert repr(Dequantizer(0.5, packed="int4")) == "Dequantizer(0.5, 0, dtype='float32', packed='int4')"
+
+
+def test_signatures_and_weak_references():
+    for kind, function in ((Quantizer, fq.quantize), (Dequantizer, fq.dequantize)):
+        ours, theirs = (inspect.signature(f).parameters for f in (kind, function))
+        assert list(ours) == [name for name in theirs if name not in ("x", "q", "out")]
+        assert {name: p.default for name, p in ours.items()} == {n: theirs[n].default for n in ours}
+        made = kind(0.1)
+        assert weakref.ref(made)() is made
+    assert len(repr(Quantizer(np.ones(1000), axis=0))) < 120
 
 
 def test_threads_share_one():

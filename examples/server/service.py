@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -177,7 +178,8 @@ def main() -> None:
         listener.listen(2048)
         print(f"http://{host}:{listener.getsockname()[1]}", flush=True)
         config = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=limit)
-        uvicorn.Server(config).run(sockets=[listener])
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C is how it is ended by hand
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import torch
 
 import fastquant as fq
 from fastquant.compat import _torch_kernels as kernels
+from fastquant.compat._torch_recording import recordable
 from fastquant.compat._torch_tensors import (
+    HALVES,
     LEAST_INVERTIBLE,
     MOST,
     REALS,
@@ -41,6 +43,11 @@ def _grid(inverse: Array, scale: Array, zero_point: Array, limits: tuple[int, in
     return inverse, scale, zero_point, limits, cut
 
 
+def _check_no_gradient(t: Any, argument: str) -> None:
+    if gradient_wanted(t):
+        raise ValueError(f"{argument}: got a tensor that requires a gradient, which there is none of: .detach() it")
+
+
 def _other_zero_point(zero_point: Any, lo: int, hi: int) -> int:
     if not isinstance(zero_point, torch.Tensor):
         shift = int32(zero_point, "zero_point")
@@ -55,6 +62,7 @@ def _other_zero_point(zero_point: Any, lo: int, hi: int) -> int:
     return int32(zero_point, "zero_point")
 
 
+@recordable
 def fake_quantize_per_tensor_affine(
     input: Tensor, scale: Any, zero_point: Any, quant_min: int, quant_max: int
 ) -> Tensor:
@@ -65,8 +73,13 @@ def fake_quantize_per_tensor_affine(
     scale, zero_point  numbers, the zero point within the limits; or tensors of one number, which may lie anywhere
     """
     limits = lo, hi = limits_of(quant_min, quant_max, None)
+    if torch.is_autocast_enabled("cpu") and getattr(input, "dtype", None) in HALVES:
+        input = input.float()  # this operator is one that autocast runs in float32
     x = real_array(input, "input", REALS)
-    step = scale if type(scale) is float else number(scale, "scale")
+    step = scale
+    if type(scale) is not float:
+        _check_no_gradient(scale, "scale")
+        step = number(scale, "scale")
     if not LEAST_INVERTIBLE < step < MOST:
         raise ValueError(f"scale: got {step}, expected a finite number > 0, as its reciprocal, in float32")
     plain_shift = type(zero_point) is int and lo <= zero_point <= hi
@@ -83,6 +96,7 @@ def fake_quantize_per_tensor_affine(
     return _run(input, x, _grid(inverse, single, kernels.one(shift, np.int32), limits, kernels.whole(x.ndim)))
 
 
+@recordable
 def fake_quantize_per_channel_affine(
     input: Tensor, scale: Tensor, zero_point: Tensor, axis: int, quant_min: int, quant_max: int
 ) -> Tensor:
@@ -104,8 +118,7 @@ def fake_quantize_per_channel_affine(
             raise ValueError(
                 f"{argument}: got shape {a.shape}, expected {shape}, one value for each index of axis {channel}"
             )
-        if t.requires_grad and torch.is_grad_enabled():
-            raise ValueError(f"{argument}: got a tensor that requires a gradient, which there is none of: .detach() it")
+        _check_no_gradient(t, argument)
     if hi - lo > 65535 or zeros.dtype.kind not in "iu" or not -(2**30) < lo < 2**30:
         plain: Tensor = torch.fake_quantize_per_channel_affine(input, scale, zero_point, channel, lo, hi)
         return plain

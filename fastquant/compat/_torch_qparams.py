@@ -12,6 +12,7 @@ import torch
 
 import fastquant as fq
 from fastquant import _kernels
+from fastquant.compat._torch_recording import recordable
 from fastquant.compat._torch_tensors import (
     REALS,
     SINGLES,
@@ -79,6 +80,7 @@ def _choose(input: Any, quant_min: Any, quant_max: Any, eps: Any, dtype: Any, sy
     return torch.from_numpy(np.array([scale], np.float64)), torch.from_numpy(np.array([zero_point], np.int64))
 
 
+@recordable
 def choose_qparams(input: Tensor, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype) -> _Pair:
     """The scale, at least eps, and zero point of input's range, widened to hold 0, for codes quant_min to quant_max.
 
@@ -90,6 +92,7 @@ def choose_qparams(input: Tensor, quant_min: int, quant_max: int, eps: float, dt
     return _choose(input, quant_min, quant_max, eps, dtype, symmetric=False)
 
 
+@recordable
 def choose_qparams_symmetric(input: Tensor, quant_min: int, quant_max: int, eps: float, dtype: torch.dtype) -> _Pair:
     """As choose_qparams, of a range around 0: scale = max(|input|) / ((quant_max - quant_min) / 2), zero point 0, for
     uint8 128."""
@@ -109,6 +112,7 @@ def _token_ends(input: Any) -> tuple[Any, Any, tuple[int, ...]]:
     return *_minmax(x, tuple(range(x.ndim - 1))), (*x.shape[:-1], 1)
 
 
+@recordable
 def choose_qparams_per_token(input: Tensor, dtype: torch.dtype) -> _Pair:
     """Scales max(|token|, 1e-5) / 127 and zero points 0, for int8.
 
@@ -133,6 +137,7 @@ def choose_qparams_per_token(input: Tensor, dtype: torch.dtype) -> _Pair:
     return scales, torch.zeros_like(scales)
 
 
+@recordable
 def choose_qparams_per_token_asymmetric(input: Tensor, dtype: torch.dtype) -> _Pair:
     """Scales and zero points of each token's range, widened to hold 0, for codes -128 to 127; scales are at least
     float32's epsilon. The zero point comes from the end of the range that it errs less at, as XNNPACK has it.

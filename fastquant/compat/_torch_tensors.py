@@ -52,7 +52,8 @@ _GOOD = "finite numbers > 0"
 def original(name: str, why: str) -> Callable[..., Any]:
     """torch's own operator, for what the kernels do not do."""
     try:
-        importlib.import_module("torch.ao.quantization.fx._decomposed")  # which registers them
+        if not hasattr(torch.ops.quantized_decomposed, name):
+            importlib.import_module("torch.ao.quantization.fx._decomposed")  # which registers them
         return getattr(torch.ops.quantized_decomposed, name)  # type: ignore[no-any-return]
     except (ImportError, AttributeError):
         raise ValueError(

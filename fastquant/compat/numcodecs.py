@@ -32,7 +32,7 @@ from numcodecs.fixedscaleoffset import FixedScaleOffset as _Original
 
 from fastquant import _rules
 
-__all__ = ["FixedScaleOffset", "ZarrFixedScaleOffset"]
+__all__ = ["FixedScaleOffset"]  # the other one needs zarr
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

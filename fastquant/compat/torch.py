@@ -47,9 +47,12 @@ Handed on to torch's operator, while torch has it; else a ValueError that says s
     limits of fake_quantize more than 65535 apart; gradients other than that of fake_quantize: of scales through
     dequantize_*, of inputs through choose_qparams*.
 
+Where torch records calls rather than makes them (torch.jit.trace, torch.export, torch.compile, torch.fx, ONNX export),
+it records its own operator. Under autocast fake_quantize_per_tensor_affine is computed in float32, as torch's.
+
 TypeError or ValueError where torch raises AssertionError, RuntimeError, IndexError or NotImplementedError. Tensors on
-other devices, quantized and sparse ones, and those of torch.vmap are refused. torch.compile calls these functions
-between its graphs. As after .numpy(), inputs and results cannot be enlarged by resize_.
+other devices, quantized and sparse ones, and those of torch.vmap and torch.func are refused. As after .numpy(), inputs
+and results cannot be enlarged by resize_.
 """
 
 from __future__ import annotations
@@ -79,6 +82,7 @@ from fastquant.compat._torch_qparams import (
     choose_qparams_per_token_asymmetric,
     choose_qparams_symmetric,
 )
+from fastquant.compat._torch_recording import recordable
 from fastquant.compat._torch_tensors import (
     CODES,
     HALVES,
@@ -131,6 +135,7 @@ def _check_codes(input: Tensor, dtype: Any) -> None:
         raise ValueError(f"dtype: got {dtype}, expected {input.dtype}, the type of input")
 
 
+@recordable
 def quantize_per_tensor(
     input: Tensor, scale: Any, zero_point: Any, quant_min: Any, quant_max: Any, dtype: Dtype
 ) -> Tensor:
@@ -158,6 +163,7 @@ def quantize_per_tensor(
     return result
 
 
+@recordable
 def dequantize_per_tensor(
     input: Tensor, scale: Any, zero_point: Any, quant_min: Any, quant_max: Any, dtype: Dtype, *,
     out_dtype: Dtype | None = None,
@@ -192,6 +198,7 @@ def dequantize_per_tensor(
     return result
 
 
+@recordable
 def quantize_per_channel(
     input: Tensor, scales: Tensor, zero_points: Tensor, axis: int, quant_min: int, quant_max: int, dtype: Dtype
 ) -> Tensor:
@@ -222,6 +229,7 @@ def quantize_per_channel(
     return result
 
 
+@recordable
 def dequantize_per_channel(
     input: Tensor, scales: Tensor, zero_points: Tensor | None, axis: int, quant_min: int, quant_max: int, dtype: Dtype,
     *, out_dtype: Dtype | None = None,
@@ -260,6 +268,7 @@ def _shifted(
     kernels.quantize(x, out, code.name, "multiply_shift", limits, inverse, kernels.ZERO, offset, cut, precision)
 
 
+@recordable
 def quantize_per_token(
     input: Tensor, scales: Tensor, zero_points: Tensor, quant_min: int, quant_max: int, dtype: Dtype
 ) -> Tensor:
@@ -286,6 +295,7 @@ def quantize_per_token(
     return result
 
 
+@recordable
 def dequantize_per_token(
     input: Tensor, scales: Tensor, zero_points: Tensor, quant_min: int, quant_max: int, dtype: Dtype,
     output_dtype: Dtype = torch.float32,
@@ -305,6 +315,7 @@ def dequantize_per_token(
     return dequantize_by(input, q, plan, None)
 
 
+@recordable
 def quantize_per_channel_group(
     input: Tensor, scales: Tensor, zero_points: Tensor, quant_min: int, quant_max: int, dtype: Dtype,
     group_size: int = 128,
@@ -329,6 +340,7 @@ def quantize_per_channel_group(
     return result
 
 
+@recordable
 def dequantize_per_channel_group(
     input: Tensor, scales: Tensor, zero_points: Tensor | None, quant_min: int, quant_max: int, dtype: Dtype,
     group_size: int = 128, output_dtype: Dtype = torch.float32,

@@ -27,6 +27,11 @@
 #define FASTQUANT_API_VERSION 1
 #define FASTQUANT_CAPSULE "fastquant._kernels.c_api"
 
+/* In Cython: `cimport fastquant`, fastquant.fastquant_import(), and a fastquant_tile that memset has zeroed; its members in
+ * and out are called src and dst there. zero_points point to int32_t (libc.stdint).
+ *
+ * To build: the include directory fastquant.get_include(), nothing to link with. */
+
 /* Rows of n contiguous elements, with a set of parameters for each row: a scale, a zero point, perhaps an offset. Or, for
  * the kernels called ..._columns, with a set for every `run` elements of each row, the same for all rows. Sets are `step`
  * elements apart in their arrays; 0: there is one for all.
@@ -50,10 +55,12 @@ typedef struct fastquant_tile {
     uint8_t real, code;              /* numbers of types */
     uint8_t far;                     /* found by run */
     uint8_t packs;                   /* codes in a byte: 0 or 1, or 2 or 4 where they are packed, low bits first */
-    uint8_t stream;                  /* 1: the arrays will not fit a cache: read ahead, and store past it */
+    uint8_t stream;                  /* 1: read ahead, and store past the caches: for arrays larger than the last of them */
     uint8_t beyond;                  /* 1: float codes: numbers beyond the finite ones do not saturate */
     uint8_t precision;               /* a half type that results are rounded to as well; 0 (float32): nothing more */
-    uint8_t rule;                    /* what is rounded: 0 is x / scale */
+    /* quantize: what is rounded. 0, "divide": (x - offset) / scale. "floor": floor of that. "multiply": (x - offset) * scale;
+     * for dequantize, with that rule, (q - zero_point) / scale + offset. "multiply_shift": x * scale + offset. */
+    uint8_t rule;
     uint8_t limited;                 /* 1: codes are limited to lowest ... highest, and not to all of their type */
     int32_t lowest, highest;
     void *room;                      /* NULL */
@@ -63,8 +70,9 @@ typedef struct fastquant_api {
     uint32_t version;                /* FASTQUANT_API_VERSION of the fastquant that runs */
     uint32_t bytes;                  /* of this table */
 
-    /* Numbers of "quantize", "dequantize", "fake_quantize", "minmax", each also with "_columns", "pack", "unpack", "signs";
-     * of real types, of code types ("int32" is only read), and of rules ("divide", ...), by their NumPy names; -1: none. */
+    /* Numbers of "quantize", "dequantize", "fake_quantize", "minmax", each also with "_columns", "pack", "unpack", and
+     * "signs" (a bit for each real, 1 if it is > 0, eight a byte, the first in the high bit); of real types and code types by
+     * their NumPy or ml_dtypes names ("int32" is only read); of rules. -1: none. */
     int (*kernel)(const char *name);
     int (*real_type)(const char *name);
     int (*code_type)(const char *name);

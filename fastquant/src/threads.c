@@ -166,7 +166,7 @@ void fq_parallel(fq_part run, void *context, int parts)
     while (*last != NULL)
         last = &(*last)->later;
     *last = &j;
-    while (workers < limit - 1 && start())
+    while (workers < limit - 1 && workers < parts - 1 && start())
         workers++;
     for (int i = 1; i < parts && i <= limit - at_work; i++)
         wake_one(&work);
