@@ -93,6 +93,13 @@ def code_input(q: Any, argument: str = "q", expected: str = _CODES) -> tuple[Arr
     return np.asarray(a), codes
 
 
+def as_array(value: Any, argument: str) -> Any:
+    """A parameter as the array that it is; what is no array, numbers and None, as it is."""
+    if value is None or isinstance(value, (int, float, str, np.generic)):
+        return value
+    return _as_array(value, argument, "numbers")
+
+
 def check_shape(a: Array, argument: str, grid: Grid) -> None:
     """A parameter has one value or as many as the grid."""
     if a.ndim and a.shape != (grid.shape if grid.axes else (1,)):

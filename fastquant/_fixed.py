@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastquant._arguments import (
+    as_array,
     check_packed,
     check_saturate,
     choose_code_type,
@@ -19,13 +20,16 @@ from fastquant._arguments import (
 from fastquant._dtypes import CODE_TYPES, CodeType, real_dtype
 from fastquant._grid import Grid, grid_of
 
-_FLOAT64 = np.dtype(np.float64)
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _MOST_AXES = 64  # of NumPy's arrays
 
 
 def _places(axis: Any, block_size: Any) -> tuple[Any, int | None, int | None]:
     """axis and block_size as integers, and how many dimensions parameters have; None: as many as x."""
-    grid_of((1,) * _MOST_AXES, axis, block_size)  # raises what there is to say
+    for a in axis if isinstance(axis, tuple) else (axis,):
+        if isinstance(a, int) and not -_MOST_AXES <= a < _MOST_AXES:
+            raise ValueError(f"axis: got {a}, expected an axis of an array, which has {_MOST_AXES} at most")
+    grid_of((1,) * _MOST_AXES, axis, block_size)  # raises what else there is to say
     if isinstance(axis, tuple):
         axis = tuple(operator.index(a) for a in axis)
     elif axis is not None:
@@ -45,33 +49,43 @@ def _shape(parameters: tuple[Any, ...], rank: int | None) -> tuple[int, ...]:
 
 
 def _frozen(a: Any) -> Any:
-    """A number, or a copy that nobody can write to."""
+    """A number, or a copy on memory that nobody can write to."""
     if a is None or a.ndim == 0:
         return None if a is None else a.item()
-    copy = np.array(a, order="C")
-    copy.setflags(write=False)
-    return copy
+    return np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape)
+
+
+def _in_float32(read: Any, wide: Any) -> tuple[Any, bool]:
+    """A parameter rounded to float32 at once, and whether it has a value there; else the float64 one, rounded."""
+    try:
+        return read(_FLOAT32), True
+    except ValueError:
+        with np.errstate(all="ignore"):
+            return wide.astype(np.float32), False
 
 
 def _checked(scale: Any, zero_point: Any, offset: Any, axis: Any, block_size: Any, codes: CodeType) -> tuple[Any, ...]:
     axis, block_size, rank = _places(axis, block_size)
     several = rank != 0
+    scale, zero_point, offset = (
+        as_array(value, name) for value, name in ((scale, "scale"), (zero_point, "zero_point"), (offset, "offset"))
+    )
     shape = _shape((scale, zero_point, offset), rank) if several else ()
-    axes = axis if isinstance(axis, tuple) else (axis if axis is not None else -1,)
-    grid = Grid(shape, (), axes[0] if block_size else 0, block_size or 0, axes if several else ())
+    axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    cut = axes[0] if axes else -1
+    grid = Grid(shape, (), cut if block_size else 0, block_size or 0, (axes or (cut,)) if several else ())
     scales = read_scale(scale, _FLOAT64, grid)
     zero_points = read_zero_point(zero_point, grid, codes)
     offsets = read_offset(offset, zero_points, _FLOAT64, grid)
-    with np.errstate(all="ignore"):
-        scales32 = scales.astype(np.float32)
-        offsets32 = None if offsets is None else offsets.astype(np.float32)
-    fits = bool((np.isfinite(scales32) & (scales32 > 0)).all())
-    fits = fits and (offsets32 is None or bool(np.isfinite(offsets32).all()))
+    scales32, fits = _in_float32(lambda real: read_scale(scale, real, grid), scales)
+    offsets32, also = None, True
+    if offsets is not None:
+        offsets32, also = _in_float32(lambda real: read_offset(offset, zero_points, real, grid), offsets)
     if not several:
         scales, scales32, zero_points = scales.reshape(()), scales32.reshape(()), zero_points.reshape(())
         offsets, offsets32 = (None if o is None else o.reshape(()) for o in (offsets, offsets32))
     numbers = tuple(_frozen(a) for a in (scales32, scales, offsets32, offsets, zero_points))
-    return numbers[1], numbers[4], numbers[3], axis, block_size, fits, numbers
+    return numbers[1], numbers[4], numbers[3], axis, block_size, fits and also, numbers
 
 
 def fixed(

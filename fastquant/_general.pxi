@@ -212,6 +212,20 @@ cdef int check_types(int op, cnp.ndarray src, cnp.ndarray dst, int code, int pac
     return real
 
 
+cdef int check_rule(int op, int real, int code, const ruled_t *ruled) except -1:
+    """What there are kernels for."""
+    cdef const fq_code_type *codes = &fq_code_types[code]
+    if ruled.rule != FQ_divide and (codes.is_float or op == FQ_fake_quantize or op == FQ_dequantize and ruled.rule != FQ_multiply):
+        raise ValueError("rule: expected one for quantize, or multiply for dequantize, and integer codes")
+    if ruled.precision == FQ_f64 and (op == FQ_fake_quantize or op == FQ_dequantize and real != FQ_f32 and real != FQ_f64):
+        raise ValueError("precision: expected float64 for quantize, or dequantize to float32 or float64")
+    if ruled.precision != FQ_f32 and ruled.precision != FQ_f64 and real == FQ_f64:
+        raise ValueError("precision: expected a half type for reals whose arithmetic is that of float32")
+    if ruled.limited and not (not codes.is_float and codes.lowest <= ruled.lowest <= ruled.highest <= codes.highest):
+        raise ValueError("limits: expected two codes of the type, in order")
+    return 0
+
+
 cdef inline void set_rule(fq_tile *t, const ruled_t *ruled) noexcept:
     t.rule = ruled.rule
     t.lowest, t.highest = ruled.lowest, ruled.highest
@@ -258,6 +272,7 @@ def run(str kernel, cnp.ndarray src, cnp.ndarray dst, tuple parameters, int code
     cdef int real = check_types(op, src, dst, code, packed), bits = fq_code_types[code].bits if packed else 0
     cdef ruled_t ruled = read_rule(rule, limits, precision)
     cdef bint wide = ruled.precision == FQ_f64
+    check_rule(op, real, code, &ruled)
     cdef cnp.ndarray full = dst if op == FQ_dequantize else src
     if cnp.PyArray_SIZE(full) == 0:
         return
@@ -282,6 +297,7 @@ def run_back(cnp.ndarray src, cnp.ndarray dst, tuple first, tuple second, int co
     cdef grid_t g
     cdef int real = check_types(FQ_fake_quantize, src, dst, code, False)
     cdef ruled_t ruled = read_rule("multiply", limits, None)
+    check_rule(FQ_quantize, real, code, &ruled)
     if cnp.PyArray_SIZE(src) == 0:
         return
     check_arrays(src, dst, 0)

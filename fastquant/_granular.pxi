@@ -155,6 +155,8 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     cdef int i, ndim, bits, made
     cdef ptrdiff_t each
     cdef int arithmetic = FQ_f64 if ruled != NULL and ruled.precision == FQ_f64 else real
+    if ruled != NULL and real >= 0 and code >= 0:
+        check_rule(op, real, code, ruled)
     if real < 0 or code < 0 or not cnp.PyArray_CheckExact(src) or beyond and not fq_code_types[code].is_float:
         return NotImplemented
     a = <cnp.ndarray> src

@@ -222,6 +222,15 @@ cdef object general(str name, tuple arguments):
         fq_fpenv_leave(env)
 
 
+def under_defaults(function, *arguments):
+    """A function's result, where arithmetic is that of IEEE's defaults: for what NumPy rounds in it."""
+    cdef fq_fpenv env = fq_fpenv_enter()
+    try:
+        return function(*arguments)
+    finally:
+        fq_fpenv_leave(env)
+
+
 cdef inline object float32_scalar(float v):
     return PyArray_Scalar(&v, float32_dtype, None)
 

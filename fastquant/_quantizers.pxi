@@ -1,7 +1,7 @@
 # Quantizer and Dequantizer: parameters that are checked once. Included by _kernels.pyx.
 #
-# They hold copies that nobody can write to, so that calls need no lock and no second look. What _api.py makes of the
-# arguments is kept in the type that each arithmetic runs in; a call takes the ways of _calls.pxi with it.
+# They hold copies that nobody can write to, so that calls need no lock, and single numbers no second look. What _api.py
+# makes of the arguments is kept in the type that each arithmetic runs in; a call takes the ways of _calls.pxi with it.
 
 @cython.auto_pickle(False)  # the two have their own
 cdef class _Fixed:
@@ -15,17 +15,21 @@ cdef class _Fixed:
 
     cdef int hold(self, tuple checked) except -1:
         """checked: what _api.fixed found."""
-        cdef object real
+        cdef double scale, offset = 0
+        cdef fq_fpenv env
         self.scale, self.zero_point, self.offset, self.axis, self.block_size, self.fits_float32, numbers = checked
         self.scale32, self.scale64, self.offset32, self.offset64, self.zero_points = numbers
         self.single = (self.axis is None and self.block_size is None)
         self.plain.has_offset = self.offset is not None
         if self.single:
-            self.plain.scale = self.scale64
-            self.plain.single_scale = self.scale32
+            self.plain.scale, scale = self.scale64, self.scale32
             self.plain.zero_point = self.zero_points
             if self.plain.has_offset:
-                self.plain.offset, self.plain.single_offset = self.offset64, self.offset32
+                self.plain.offset, offset = self.offset64, self.offset32
+            env = fq_fpenv_enter()  # no flushing of what is subnormal; not <float>, for the reason in read_affine
+            fq_round_f32(&scale, &self.plain.single_scale)
+            fq_round_f32(&offset, &self.plain.single_offset)
+            fq_fpenv_leave(env)
         return 0
 
     cdef object run(self, int op, object a, int real, int code, bint packed, bint beyond, object out):

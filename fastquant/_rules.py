@@ -34,9 +34,13 @@ def _arithmetic(dtype: np.dtype[Any], precision: str | None) -> np.dtype[Any]:
     return np.dtype(np.float64) if precision == "float64" else arithmetic_dtype(dtype) or np.dtype(np.float32)
 
 
-def _parameters(scale: Any, zero_point: Any, offset: Any, real: Any, grid: Grid, codes: Any, target: Output) -> Any:
+def _read(scale: Any, zero_point: Any, offset: Any, real: Any, grid: Grid, codes: Any) -> Any:
     offsets = read_offset(offset, _ZERO, real, grid)  # beside zero points, which other libraries have too
-    read = read_scale(scale, real, grid), read_zero_point(zero_point, grid, codes), offsets
+    return read_scale(scale, real, grid), read_zero_point(zero_point, grid, codes), offsets
+
+
+def _parameters(scale: Any, zero_point: Any, offset: Any, real: Any, grid: Grid, codes: Any, target: Output) -> Any:
+    read = _kernels.under_defaults(_read, scale, zero_point, offset, real, grid, codes)
     return tuple(target.keep_apart(p) for p in read)
 
 

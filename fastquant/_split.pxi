@@ -6,7 +6,8 @@
 cdef enum:
     MAX_PARTS = 256
     PARTS_EACH = 8       # parts for each thread: who is held up leaves the others more of them
-    MAX_PRIVATE = 8192   # sets of ranges that parts may have of their own
+    PRIVATE = 65536      # bytes of ranges that parts have of their own, for each thread
+    RANGE_STEP = 512     # what rows of ranges may be cut at: nothing is written beside them
 
 # Below the first, in bytes moved, waking a thread takes longer than it helps; the second is the smallest part, the third
 # what rows are cut at, in elements: pages of the smallest codes.
@@ -94,6 +95,7 @@ cdef void run_row(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_si
     """One row, without parameters that change along it."""
     cdef row_t r
     cdef ptrdiff_t parts = parts_for(t.n * (src_size + dst_size)), i
+    cdef fq_fpenv env
     r.step = step_for(t.n, part_step, parts)
     if parts <= 1 or r.step >= t.n:
         call_span(span, t)
@@ -103,12 +105,14 @@ cdef void run_row(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_si
     fq_parallel(row_part, &r, <int> parts)
     if t.lo == NULL:
         return
+    env = fq_fpenv_enter()  # comparisons of subnormals
     for i in range(parts):
         if fq_real_types[t.real].is_double:
             join_extents(<double *> t.lo, <double *> t.hi, <double *> t.poison, &r.lo[i], &r.hi[i], &r.poison[i], 1)
         else:
             join_extents(<float *> t.lo, <float *> t.hi, <float *> t.poison, <float *> &r.lo[i], <float *> &r.hi[i],
                          <float *> &r.poison[i], 1)
+    fq_fpenv_leave(env)
 
 
 # ---- a walk ----
@@ -132,6 +136,8 @@ cdef inline ptrdiff_t unit_of(const walk_t *w, int k) noexcept nogil:
     """What parts of a dimension are multiples of: indices, or within rows whole sets of parameters too."""
     if k < w.ndim - 1:
         return 1
+    if w.stage[0].tile.lo != NULL:
+        return min(part_step, <ptrdiff_t> RANGE_STEP)
     return part_step if w.param[k] == 0 else common_multiple(part_step, w.run)
 
 
@@ -191,16 +197,19 @@ cdef void split_walk(walk_t *w, ptrdiff_t at) noexcept nogil:
     cdef split_t s
     cdef fq_tile *t = &w.stage[0].tile
     cdef bint ranges = t.lo != NULL, wide = fq_real_types[t.real].is_double
-    cdef ptrdiff_t parts, total = 1
+    cdef ptrdiff_t parts, most, total = 1
     cdef int k
+    cdef fq_fpenv env
     for k in range(w.ndim):
         total *= w.length[k]
-    parts = parts_for(total * (w.src.size + w.dst.size))
+    parts = parts_for(total * (w.src.size + (0 if ranges else w.dst.size)))
     s.dim = best_dim(w, parts, ranges or w.dynamic.on) if parts > 1 else -1
     s.extents = NULL
-    if ranges and parts > 1 and (s.dim < 0 or w.length[s.dim] // unit_of(w, s.dim) < parts) and w.sets <= MAX_PRIVATE:
-        k = best_dim(w, parts, False)
+    if ranges and parts > 1 and (s.dim < 0 or w.length[s.dim] // unit_of(w, s.dim) < parts):
+        most = <ptrdiff_t> PRIVATE * fq_threads() // (w.sets * 3 * w.stage[0].parameter_size)
+        k = best_dim(w, min(parts, most), False) if most > 1 else -1
         if k >= 0 and k != s.dim:
+            parts = min(parts, most)
             s.extents = <char *> malloc(parts * w.sets * 3 * w.stage[0].parameter_size)
             if s.extents != NULL:
                 s.dim = k
@@ -217,10 +226,12 @@ cdef void split_walk(walk_t *w, ptrdiff_t at) noexcept nogil:
             begin_extents(<float *> s.extents, w.sets, parts)
     fq_parallel(walk_part, &s, <int> parts)
     if s.extents != NULL:
+        env = fq_fpenv_enter()  # comparisons of subnormals
         if wide:
             end_extents(<double *> s.extents, <double *> t.lo, <double *> t.hi, <double *> t.poison, w.sets, parts)
         else:
             end_extents(<float *> s.extents, <float *> t.lo, <float *> t.hi, <float *> t.poison, w.sets, parts)
+        fq_fpenv_leave(env)
         free(s.extents)
     for k in range(<int> parts):
         w.dynamic.failed |= s.failed[k]

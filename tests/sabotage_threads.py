@@ -26,6 +26,26 @@ EDITS = [
     Edit("split: highest of the last part", SPLIT, [("hi[i] = higher(hi[i], high[i])", "hi[i] = high[i]")]),
     Edit("split: NaN of parts", SPLIT, [("            poison[i] = nan[i]\n", "            pass\n")]),
     Edit(
+        "split: ranges of rows as the caller has it",
+        SPLIT,
+        [
+            ("    env = fq_fpenv_enter()  # comparisons of subnormals\n    for", "    for"),
+            (
+                "                         <float *> &r.poison[i], 1)\n    fq_fpenv_leave(env)",
+                "                         <float *> &r.poison[i], 1)",
+            ),
+        ],
+    ),
+    Edit(
+        "split: ranges as the caller has it",
+        SPLIT,
+        [
+            ("        env = fq_fpenv_enter()  # comparisons of subnormals\n        if wide", "        if wide"),
+            ("w.sets, parts)\n        fq_fpenv_leave(env)\n", "w.sets, parts)\n"),
+        ],
+    ),
+    Edit("split: ranges of a part beyond their memory", SPLIT, [("            parts = min(parts, most)\n", "")]),
+    Edit(
         "split: sums of sums",
         SPLIT,
         [
@@ -42,16 +62,22 @@ EDITS = [
     Edit(
         "pool: more than allowed",
         POOL,
-        [("while (workers < limit - 1 &&", "while (workers < limit &&")],
+        [("workers - busy < wanted", "workers - busy < 2 * wanted")],
     ),
-    Edit("pool: none", POOL, [("while (workers < limit - 1 &&", "while (0 &&")]),
-    Edit("pool: a child keeps count of its parent's", POOL, [("workers = at_work = 0;", "at_work = 0;")]),
-    Edit("pool: a child keeps the callers of its parent", POOL, [("workers = at_work = 0;", "workers = 0;")]),
+    Edit("pool: as many as there are parts", POOL, [("wanted = wanted < parts - 1 ? wanted : parts - 1;", "")]),
+    Edit("pool: more than parts", POOL, [("workers - busy < wanted", "workers < limit - 1")]),
+    Edit("pool: none", POOL, [("while (may_start &&", "while (0 &&")]),
+    Edit("pool: a child keeps count of its parent's", POOL, [("workers = busy = at_work = 0;", "busy = at_work = 0;")]),
+    Edit(
+        "pool: a child keeps the callers of its parent",
+        POOL,
+        [("workers = busy = at_work = 0;", "workers = busy = 0;")],
+    ),
     Edit("pool: locked in the child", POOL, [("    pthread_cond_init(&done, NULL);\n    release();", "")]),
     Edit(
         "pool: signals for workers",
         POOL,
-        [("pthread_sigmask(SIG_SETMASK, &all, &before);", "before = all; sigemptyset(&before);")],
+        [("pthread_sigmask(SIG_SETMASK, &all, &before);", "sigemptyset(&before);")],
     ),
     Edit("pool: rooms for two", POOL, [("room = rooms[--rooms_kept];", "room = rooms[rooms_kept - 1];")]),
     # ---- how many ----
@@ -69,17 +95,32 @@ EDITS = [
     Edit("threads: OMP_NUM_THREADS", COUNT, [('_positive(environment.get("OMP_NUM_THREADS")) or _MOST', "_MOST")]),
     Edit("threads: any number", COUNT, [("if not 1 <= count <= _MOST:", "if count < 0:")]),
     # ---- parameters that are held ----
-    Edit("held: the caller's arrays", FIXED, [('copy = np.array(a, order="C")', 'copy = np.asarray(a, order="C")')]),
-    Edit("held: arrays that can be written to", FIXED, [("    copy.setflags(write=False)\n", "")]),
+    Edit("held: the caller's arrays", FIXED, [("np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape)", "a")]),
+    Edit("held: arrays that can be written to", FIXED, [("np.frombuffer(a.tobytes(), a.dtype)", "a.copy()")]),
+    Edit("held: scales that float32 lacks", FIXED, [("block_size, fits and also,", "block_size, also,")]),
+    Edit("held: offsets that float32 lacks", FIXED, [("block_size, fits and also,", "block_size, fits,")]),
     Edit(
-        "held: scales that float32 lacks",
+        "held: rounded twice",
         FIXED,
-        [("fits = bool((np.isfinite(scales32) & (scales32 > 0)).all())", "fits = True")],
+        [("read_scale(scale, real, grid), scales)", "read_scale(scales, real, grid), scales)")],
     ),
     Edit(
-        "held: offsets that float32 lacks",
+        "held: offsets rounded twice",
         FIXED,
-        [("fits = fits and (offsets32 is None or bool(np.isfinite(offsets32).all()))", "pass")],
+        [
+            (
+                "read_offset(offset, zero_points, real, grid), offsets)",
+                "read_offset(offsets, zero_points, real, grid), offsets)",
+            )
+        ],
+    ),
+    Edit("held: blocks without an axis", FIXED, [("cut = axes[0] if axes else -1", "cut = axes[0] if axes else 0")]),
+    Edit("held: any axis", FIXED, [("if isinstance(a, int) and not -_MOST_AXES <= a < _MOST_AXES:", "if False:")]),
+    Edit("held: arrays by NumPy's ways alone", FIXED, [("as_array(value, name) for value", "value for value")]),
+    Edit(
+        "held: rounded as the caller has it",
+        HELD,
+        [("            fq_fpenv_leave(env)\n", ""), ("env = fq_fpenv_enter()", "pass")],
     ),
     Edit("held: scales of float32 for float64", HELD, [("self.scale64 if wide else self.scale32", "self.scale32")]),
     Edit(

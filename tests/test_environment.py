@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from many_threads import on_threads
 from values import assert_same, hard_values
 
 import fastquant as fq
+from fastquant import _rules
 
 X = hard_values("float32", "int8", 0.1, 3)
 FINITE = X[np.isfinite(X)][-7200:]
@@ -95,6 +97,18 @@ CALLS: dict[str, Callable[[], Any]] = {
     "subnormal offset": lambda: fq.quantize(TINY, U, offset=V),
     "subnormal float64": lambda: fq.quantize(TINY_DOUBLES, 2.0**-1044),
     "subnormal qparams": lambda: fq.qparams(-1e-310, 1e-310, symmetric=False),
+    # parameters that are kept, and those of other libraries' rules
+    "Dequantizer, rounded up": lambda: fq.Dequantizer(0.1)(CODES),
+    "Dequantizer, rounded down": lambda: fq.Dequantizer(0.7)(CODES),
+    "Dequantizer, offset": lambda: fq.Dequantizer(0.1, offset=0.7)(CODES),
+    "Dequantizer, axis": lambda: fq.Dequantizer(FOUR_WIDE, axis=0)(CODES.reshape(4, -1)),
+    "Quantizer, subnormal": lambda: fq.Quantizer(2.0**-144)(TINY),
+    "Quantizer, subnormal offset": lambda: fq.Quantizer(2.0**-144, offset=2.0**-140)(TINY),
+    "Quantizer, subnormal, axis": lambda: fq.Quantizer(TINY_PAIR_WIDE, axis=0)(TINY_ROWS),
+    "rules": lambda: _rules.quantize(X, T, 3, rule="multiply", dtype="int8"),
+    "rules, rounded": lambda: _rules.dequantize(CODES.reshape(4, -1), FOUR_WIDE, 0, rule="multiply", axis=0),
+    "rules, rounded, offset": lambda: _rules.dequantize(CODES[::-1], 0.1, 0, rule="multiply", offset=0.7),
+    "rules, subnormal": lambda: _rules.quantize(TINY_ROWS, TINY_PAIR_WIDE, 0, rule="divide", dtype="int8", axis=0),
 }
 
 
@@ -130,9 +144,15 @@ def libm() -> Any:
     return ctypes.CDLL(ctypes.util.find_library("m"))
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    with on_threads(request.param):
+        yield request.param
+
+
 @pytest.mark.parametrize("direction", ["up", "down", "zero"])
 @pytest.mark.parametrize("call", CALLS)
-def test_rounding_mode(target, libm, call, direction):
+def test_rounding_mode(target, threads, libm, call, direction):
     expected = CALLS[call]()
     with mode(libm.fesetround, MODES[direction], 0):
         try:
@@ -192,7 +212,7 @@ STICKY = 0x3F if X86 else 0
 
 @pytest.mark.parametrize("flush", FLUSHES)
 @pytest.mark.parametrize("call", CALLS)
-def test_flushed_subnormals(target, fpcontrol, call, flush):
+def test_flushed_subnormals(target, threads, fpcontrol, call, flush):
     helper = register(fpcontrol)
     expected = CALLS[call]()
     usual = helper.fp_get()

@@ -174,9 +174,17 @@ def test_packed_rules_limits_and_far_zero_points(cy, call):
     assert packed.view(np.uint8)[0, :21].tolist() == [0x22] * 20 + [2]
     assert call("quantize", rows=0)[0] == call("quantize", n=0)[0] == "no error"
     assert call("quantize", **{"in": 0, "n": 0})[0] == "no error"
+    assert call("minmax", limited=1, lowest=5, highest=4, **RANGES)[0] == "no error"  # which minmax does not read
+
+
+def misaligned(dtype: Any) -> np.ndarray:
+    memory = np.zeros(33, np.uint8)
+    return memory[1:].view(dtype)
 
 
 LAST = np.float32([1, 1, -1])
+MISALIGNED = "in, out, parameters, ranges: expected arrays and steps aligned"
+RANGES = {"lo": np.zeros(3, np.float32), "hi": np.zeros(3, np.float32), "poison": np.zeros(3, np.float32)}
 
 
 @pytest.mark.parametrize(
@@ -199,8 +207,14 @@ LAST = np.float32([1, 1, -1])
         ("quantize", {"in": 0}, "in, out"),
         ("quantize", {"out": 0}, "in, out"),
         ("minmax", {}, "in, out, lo, hi, poison"),
-        ("quantize", {"in_step": 2}, "in, out: expected arrays and steps aligned"),
-        ("fake_quantize", {"out_step": 2}, "in, out: expected arrays and steps aligned"),
+        ("quantize", {"in_step": 2}, MISALIGNED),
+        ("fake_quantize", {"out_step": 2}, MISALIGNED),
+        ("quantize", {"scales": misaligned(np.float32)}, MISALIGNED),
+        ("quantize", {"offsets": misaligned(np.float32)}, MISALIGNED),
+        ("quantize", {"zero_points": misaligned(np.int32)}, MISALIGNED),
+        ("minmax", {**RANGES, "lo": misaligned(np.float32)}, MISALIGNED),
+        ("minmax", {**RANGES, "hi": misaligned(np.float32)}, MISALIGNED),
+        ("minmax", {**RANGES, "poison": misaligned(np.float32)}, MISALIGNED),
         ("quantize", {"packs": 2}, "packs"),
         ("quantize", {"packs": 4, "code": "int4"}, "packs"),
         ("fake_quantize", {"packs": 2, "code": "int4"}, "packs"),
@@ -248,11 +262,18 @@ def test_qparams(cy):
                     else:
                         assert (error, scale, zero_point) == (0, *map(float, fq.qparams(1.5, 7.25, code, **how)))
     int8 = cy.number("code", "int8")
-    for lo, hi in ((np.nan, 1), (0, np.inf), (2, 1)):
-        assert cy.message(cy.qparams(lo, hi, int8, True, False, True)[0]).startswith("lo, hi: expected finite")
-    assert "no float32 scale" in cy.message(cy.qparams(-1e300, 1e300, int8, True, False, True)[0])
-    assert "no int32 zero point" in cy.message(cy.qparams(1e30, 1e30 * (1 + 1e-12), int8, False, False, False)[0])
-    assert cy.message(cy.qparams(0, 1, cy.number("code", "int32"), True, False, True)[0]).startswith("real, code")
+    for lo, hi, code, zero, message in [
+        (np.nan, 1, int8, True, "lo, hi: expected finite"),
+        (0, np.inf, int8, True, "lo, hi: expected finite"),
+        (2, 1, int8, True, "lo, hi: expected finite"),
+        (-1e300, 1e300, int8, True, "no float32 scale"),
+        (1e30, 1e30 * (1 + 1e-12), int8, False, "no int32 zero point"),
+        (0, 1, cy.number("code", "int32"), True, "real, code"),
+    ]:
+        error, *written = cy.qparams(lo, hi, code, False, False, zero)
+        assert message in cy.message(error)
+        assert written == [-1, -1]
+    assert [cy.message(e).split(":")[0] for e in cy.qparams_nowhere(0, 1, int8)] == ["scales, zero_points"] * 2
 
 
 def test_the_header_compiles_without_python_and_as_cplusplus(tmp_path):

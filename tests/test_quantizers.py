@@ -108,6 +108,47 @@ def test_tensors_and_lists(target):
     assert_same(Dequantizer(0.1)(np.int8(3)), fq.dequantize(np.int8(3), 0.1))
 
 
+def test_parameters_are_rounded_once():
+    """An integer between two float32 numbers, which is nearer to the upper one; by way of float64 it is a tie."""
+    between = (1 << 55) + (1 << 31) + 1
+    scales = np.array([between, 7], np.int64)
+    once = scales.astype(np.float32)
+    assert once[0] != scales.astype(np.float64).astype(np.float32)[0]
+    assert_same(Dequantizer(scales, axis=0)(np.int8([1, 1])), once)
+    assert_same(Dequantizer(1, offset=scales, axis=0)(np.int8([0, 0])), once)
+    assert_same(Dequantizer(scales[:1])(np.int8([1])), once[:1])
+    assert_same(fq.dequantize(np.int8([1, 1]), scales, axis=0), once)
+
+
+def test_blocks_without_an_axis(target):
+    """An empty tuple of axes is the default of blocks: the last."""
+    x = reals("float32")
+    for axis in ((), None, -1, 1):
+        assert_same(Quantizer(BLOCKS, block_size=16, axis=axis)(x), fq.quantize(x, BLOCKS, block_size=16, axis=axis))
+    assert_same(Quantizer(0.1, axis=())(x), fq.quantize(x, 0.1, axis=()))
+
+
+class ThroughDLPack:
+    """An array of somebody else's, which NumPy's ways of asking do not know."""
+
+    def __init__(self, a):
+        self.a = a
+
+    def __dlpack__(self, **options):
+        return self.a.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.a.__dlpack_device__()
+
+
+def test_parameters_of_other_libraries(target):
+    x = reals("float32")
+    made = Quantizer(ThroughDLPack(SCALES), ThroughDLPack(ZERO_POINTS), axis=0, dtype="int8")
+    assert_same(made(x), fq.quantize(x, SCALES, ZERO_POINTS, axis=0, dtype="int8"))
+    made = Quantizer(0.3, axis=0, offset=ThroughDLPack(SCALES))
+    assert_same(made(x), fq.quantize(x, 0.3, axis=0, offset=SCALES))
+
+
 def test_the_type_is_that_of_the_zero_point():
     assert Quantizer(0.1).dtype == np.int8
     assert Quantizer(0.1, np.uint8(3)).dtype == np.uint8
@@ -147,6 +188,11 @@ def test_scales_that_only_float64_holds():
         ((0.1,), {"block_size": 0}, "block_size: got 0"),
         ((0.1,), {"axis": (0, 1), "block_size": 4}, "axis: got (0, 1), expected one axis"),
         ((None,), {}, "scale: got None"),
+        (([0.1, [1]],), {"axis": 0}, "scale: got "),
+        ((0.1, [1, [2]]), {"axis": 0}, "zero_point: got "),
+        ((0.1,), {"axis": 0, "offset": [1, [2]]}, "offset: got "),
+        ((0.1,), {"axis": 64}, "axis: got 64, expected an axis of an array, which has 64 at most"),
+        ((0.1,), {"axis": (0, -65)}, "axis: got -65, expected an axis of an array"),
     ],
 )
 @pytest.mark.parametrize("kind", [Quantizer, Dequantizer])
@@ -201,6 +247,8 @@ def test_parameters_are_copies():
     for held in (quantizer.scale, quantizer.zero_point):
         with pytest.raises(ValueError, match="read-only"):
             held[0] = 1
+        with pytest.raises(ValueError, match=r"WRITEABLE|writeable"):
+            held.flags.writeable = True
     for name in ("scale", "zero_point", "dtype", "axis", "block_size", "packed", "offset", "saturate"):
         with pytest.raises(AttributeError):
             setattr(quantizer, name, 1)

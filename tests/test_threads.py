@@ -230,6 +230,23 @@ print(alone, small, four, tasks() - before)
     assert run(script) == "0 0 3 3"
 
 
+@on_linux
+def test_threads_are_started_as_there_is_work_for_them():
+    script = """
+import os, numpy as np, fastquant as fq
+from fastquant import _kernels
+tasks = lambda: len(os.listdir("/proc/self/task"))
+fq.set_num_threads(1024)
+before = tasks()
+_kernels.set_parallel(0, 1, 65536)
+x = np.zeros(8 * 65536, np.float32)
+for _ in range(20):
+    fq.quantize(x, 0.1)
+print(tasks() - before)
+"""
+    assert 1 <= int(run(script)) <= 7  # with the caller, one for each of eight parts
+
+
 def test_many_callers_at_once(x):
     expected = as_bytes(fq.quantize_dynamic(x, axis=0))
     with on_threads(4), ThreadPoolExecutor(8) as pool:

@@ -17,7 +17,7 @@ static const char *const messages[ERRORS] = {
     [NO_RULE] = "rule: expected 0, or one for quantize; dequantize has \"multiply\", float codes none",
     [BAD_SIZE] = "bytes, rows, n: expected the size of a tile, and lengths >= 0",
     [BAD_ARRAY] = "in, out, lo, hi, poison: got NULL, expected arrays",
-    [MISALIGNED] = "in, out: expected arrays and steps aligned to their elements",
+    [MISALIGNED] = "in, out, parameters, ranges: expected arrays and steps aligned to their elements",
     [BAD_PACKS] = "packs: expected 1, or 2 for types of 4 bits and 4 for types of 2",
     [BAD_COLUMNS] = "run, phase: expected run >= 0 and 0 <= phase < run",
     [NO_PARAMETERS] = "scales, zero_points: got NULL, expected arrays",
@@ -76,6 +76,11 @@ static int check_arrays(const fq_tile *t, int op)
         return MISALIGNED;
     if (!ranges && !is_aligned(t->out, t->rows > 1 ? t->out_step : 0, op == FQ_quantize && t->packs > 1 ? 1 : out_size(t, op)))
         return MISALIGNED;
+    if (ranges) {
+        const size_t size = fq_real_types[t->real].is_double ? sizeof(double) : sizeof(float);
+        if (!is_aligned(t->lo, 0, size) || !is_aligned(t->hi, 0, size) || !is_aligned(t->poison, 0, size))
+            return MISALIGNED;
+    }
     return FINE;
 }
 
@@ -93,18 +98,24 @@ static int check_rule(const fq_tile *t, int op)
     return FINE;
 }
 
-/* How many sets the steps reach. */
+/* How many sets the steps reach. Unsigned: phase + n may be too large for a signed number. */
 static ptrdiff_t sets_of(const fq_tile *t, int op)
 {
-    return is_columns(op) ? (t->phase + t->n - 1) / t->run + 1 : t->rows;
+    if (!is_columns(op))
+        return t->rows;
+    return (ptrdiff_t)(((size_t)t->phase + (size_t)t->n - 1) / (size_t)t->run + 1);
 }
 
 static int check_parameters(fq_tile *t, int op)
 {
     const int wide = fq_real_types[t->real].is_double, is_float = fq_code_types[t->code].is_float;
     const ptrdiff_t sets = sets_of(t, op);
+    const size_t size = wide ? sizeof(double) : sizeof(float);
     if (t->scales == NULL || t->zero_points == NULL)
         return NO_PARAMETERS;
+    if (!is_aligned(t->scales, 0, size) || !is_aligned(t->offsets, 0, size)
+        || !is_aligned(t->zero_points, 0, sizeof *t->zero_points))
+        return MISALIGNED;
     for (ptrdiff_t i = 0; i < sets; i++) {
         const ptrdiff_t s = i * t->scale_step, o = i * t->offset_step;
         const int32_t zero_point = t->zero_points[i * t->zero_point_step];
@@ -131,7 +142,7 @@ static int check(fq_tile *t, int kernel)
     if (t->rows < 0 || t->n < 0)
         return BAD_SIZE;
     if (op == FQ_minmax || op == FQ_signs)
-        t->code = 0;
+        t->code = t->limited = 0;
     if (op == FQ_pack || op == FQ_unpack)
         t->real = FQ_f32;
     if (t->real >= FQ_REAL_COUNT || t->code >= FQ_CODE_COUNT || fq_portable_spans[kernel][t->real][t->code] == NULL)
@@ -186,7 +197,11 @@ static int qparams(double lo, double hi, int code, int symmetric, int narrow_ran
 {
     fq_scheme scheme;
     fq_fpenv env;
+    float found_scale;
+    int32_t found_zero_point;
     int status;
+    if (scale == NULL || zero_point == NULL)
+        return NO_PARAMETERS;
     if (code < 0 || code >= FQ_CODE_COUNT || code == FQ_i32)
         return NO_TYPE;
     if (!(lo <= hi) || !isfinite(lo) || !isfinite(hi))
@@ -194,9 +209,14 @@ static int qparams(double lo, double hi, int code, int symmetric, int narrow_ran
     if (!fq_scheme_of(&scheme, code, symmetric, narrow_range, include_zero))
         return BAD_RANGE;
     env = fq_fpenv_enter();
-    status = fq_qparams_f64(&lo, &hi, 1, &scheme, scale, zero_point);
+    status = fq_qparams_f64(&lo, &hi, 1, &scheme, &found_scale, &found_zero_point);
     fq_fpenv_leave(env);
-    return status == FQ_RANGE_OK ? FINE : status == FQ_RANGE_TOO_WIDE ? NO_SCALE : NO_ZERO_POINT;
+    if (status == FQ_RANGE_OK) {
+        *scale = found_scale;
+        *zero_point = found_zero_point;
+        return FINE;
+    }
+    return status == FQ_RANGE_TOO_WIDE ? NO_SCALE : NO_ZERO_POINT;
 }
 
 const fastquant_api fq_api = {

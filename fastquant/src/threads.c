@@ -41,7 +41,8 @@ typedef struct job {
 
 static int limit = 1;     /* threads at work */
 static int at_work;       /* callers in fq_parallel, and workers with a part */
-static int workers;
+static int workers, busy; /* all of them, and those with a part */
+static int may_start = 1; /* until the system refuses a thread */
 static job *jobs;         /* with parts to take, the oldest first */
 
 #define ROOMS_KEPT 8
@@ -74,8 +75,10 @@ static void serve(void)
         while (jobs == NULL || at_work >= limit)
             wait_for(&work);
         at_work++;
+        busy++;
         while (jobs != NULL && at_work <= limit)
             run_next(jobs);
+        busy--;
         at_work--;
     }
 }
@@ -108,9 +111,11 @@ static void *serve_forever(void *unused)
     return NULL;
 }
 
-/* Signals are for the threads that Python knows. A stack of 1 MiB, since not every system gives as much. */
+/* Signals are for the threads that Python knows, but for those that a thread makes itself: handlers of crashes want to see
+ * them. A stack of 1 MiB, since not every system gives as much. */
 static int start(void)
 {
+    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     pthread_attr_t attributes;
     pthread_t thread;
     sigset_t all, before;
@@ -120,6 +125,8 @@ static int start(void)
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 1 << 20);
     sigfillset(&all);
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        sigdelset(&all, own[i]);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     failed = pthread_create(&thread, &attributes, serve_forever, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -130,7 +137,8 @@ static int start(void)
 /* The child has the forking thread alone, which runs no part: jobs and workers are those of threads that are gone. */
 static void after_fork(void)
 {
-    workers = at_work = 0;
+    workers = busy = at_work = 0;
+    may_start = 1;
     jobs = NULL;
     pthread_cond_init(&work, NULL);
     pthread_cond_init(&done, NULL);
@@ -145,37 +153,37 @@ static void prepare_for_forks(void)
 }
 #endif
 
+/* As many as may help now, and as there is work for, awake or new. */
+static void call_for_help(int parts)
+{
+    int wanted = limit - at_work;
+    wanted = wanted < parts - 1 ? wanted : parts - 1;
+    while (may_start && workers - busy < wanted) {
+        may_start = start();
+        workers += may_start;
+    }
+    for (int i = 0; i < wanted; i++)
+        wake_one(&work);
+}
+
 void fq_parallel(fq_part run, void *context, int parts)
 {
     job j = {run, context, parts, 0, parts, NULL};
     job **last = &jobs;
-    acquire();
-    if (parts <= 1 || at_work + 1 >= limit) {  /* nobody would help */
-        at_work++;
-        release();
-        for (int part = 0; part < parts; part++)
-            run(context, part);
-        acquire();
-        at_work--;
-        if (jobs != NULL)
-            wake_one(&work);
-        release();
+    if (parts <= 0)
         return;
-    }
+    acquire();
     at_work++;
     while (*last != NULL)
         last = &(*last)->later;
     *last = &j;
-    while (workers < limit - 1 && workers < parts - 1 && start())
-        workers++;
-    for (int i = 1; i < parts && i <= limit - at_work; i++)
-        wake_one(&work);
+    call_for_help(parts);
     while (j.next < j.parts)
         run_next(&j);
     while (j.unfinished > 0)
         wait_for(&done);
     at_work--;
-    if (jobs != NULL)
+    if (jobs != NULL)  /* of others, who began when all were at work */
         wake_one(&work);
     release();
 }
@@ -185,6 +193,7 @@ void fq_set_threads(int n)
     acquire();
     prepare_for_forks();
     limit = n;
+    may_start = 1;
     wake_all(&work);
     release();
 }

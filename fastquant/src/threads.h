@@ -1,10 +1,10 @@
 /* One call on several threads: a job is cut into parts, which the caller and the workers of one pool take in turn.
  *
  * The caller takes parts like everybody else and waits only for those that workers have begun: a worker that is late, or
- * that could not be started, costs nothing but its help. Workers help only while fewer threads are at work than
+ * that could not be started, costs nothing but its help. Workers help only while fewer threads are at work on jobs than
  * fq_set_threads allows, callers counted; so many callers at once each run on their own thread, and no more. Workers hold
- * nothing of Python's, block all signals, and are started when they are first wanted. After a fork the child has none, and
- * starts its own. */
+ * nothing of Python's, leave signals to other threads, and are started when they are first wanted. After a fork the child
+ * has none, and starts its own. */
 #ifndef FQ_THREADS_H
 #define FQ_THREADS_H
 

@@ -25,12 +25,19 @@ def number(str kind, str name):
 
 
 def qparams(double lo, double hi, int code, bint symmetric, bint narrow_range, bint include_zero):
-    cdef float scale = 0
-    cdef int32_t zero_point = 0
+    cdef float scale = -1
+    cdef int32_t zero_point = -1
     cdef int error
     with nogil:
         error = fq.qparams(lo, hi, code, symmetric, narrow_range, include_zero, &scale, &zero_point)
     return error, scale, zero_point
+
+
+def qparams_nowhere(double lo, double hi, int code):
+    """What it says where there is no place for the scale, and for the zero point."""
+    cdef float scale = 0
+    cdef int32_t zero_point = 0
+    return fq.qparams(lo, hi, code, 0, 0, 0, NULL, &zero_point), fq.qparams(lo, hi, code, 0, 0, 0, &scale, NULL)
 
 
 def message(int error):
