@@ -43,6 +43,8 @@ TESTS = (
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
 
+HANGS = 3600  # seconds; all tests take some minutes
+
 # Where an edit is likely to be found: those files first.
 LIKELY = {
     "_granular.pxi": ("plain_calls",),
@@ -100,7 +102,7 @@ class Tree:
             self.environment |= {"CC": f"ccache {compiler}", "CCACHE_NOHASHDIR": "1", "CCACHE_DIR": cache}
         self.built_as_is = False
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.path,
@@ -108,6 +110,7 @@ class Tree:
             capture_output=True,
             text=True,
             check=False,
+            timeout=seconds,
         )
 
     def build(self, as_is: bool) -> None:
@@ -130,9 +133,11 @@ class Tree:
     def test(self, *options: str, first: Sequence[str] = ()) -> tuple[bool, list[str]]:
         """Whether all passed, and the tests that failed; those of some files are run before the others."""
         tests = [f"tests/test_{name}.py" for name in (*first, *(name for name in TESTS if name not in first))]
-        done = self.run(
-            "-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests
-        )
+        command = ("-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests)
+        try:
+            done = self.run(*command, seconds=HANGS)
+        except subprocess.TimeoutExpired:
+            return False, [f"(no end within {HANGS} s)"]
         failed = re.findall(r"^(?:FAILED|ERROR) (tests/\S+::.+?|tests/\S+)(?: - .*)?$", done.stdout, re.MULTILINE)
         if done.returncode < 0:
             # The process died, as it may with a wrong address: the traceback names the test.

@@ -112,6 +112,20 @@ EDITS = [
             )
         ],
     ),
+    Edit(
+        "rules: kernels that are not there, plain",
+        ENTRY,
+        [("    if ruled != NULL and real >= 0 and code >= 0:\n        check_rule(op, real, code, ruled)\n", "")],
+    ),
+    Edit(
+        "rules: kernels that are not there", ENTRY, [("    check_rule(op, real, code, &ruled)\n    cdef", "    cdef")]
+    ),
+    Edit("back: limits that are not there", ENTRY, [("    check_rule(FQ_quantize, real, code, &ruled)\n", "")]),
+    Edit(
+        "rules: parameters rounded as the caller has it",
+        RULES,
+        [("_kernels.under_defaults(_read, scale,", "_read(scale,")],
+    ),
     Edit("back: by division", ENTRY, [('read_rule("multiply", limits, None)', 'read_rule("divide", limits, None)')]),
     Edit(
         "limits: taken for those of the type",

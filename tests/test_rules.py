@@ -59,6 +59,28 @@ def test_the_rules_are_those_of_the_reference():
         _rules.quantize(np.zeros(3), 1.0, rule="nearest", dtype="int8")
 
 
+@pytest.mark.parametrize(
+    ("op", "how", "message"),
+    [
+        ("dequantize", {"rule": "floor"}, "rule: expected one for quantize, or multiply for dequantize"),
+        ("dequantize", {"dtype": "float16", "precision": "float64"}, "precision: expected float64 for quantize"),
+        ("dequantize", {"dtype": "float64", "precision": "float16"}, "precision: expected a half type"),
+        ("quantize", {"rule": "floor", "dtype": "float8_e5m2"}, "rule: expected .* integer codes"),
+        ("quantize", {"rule": "floor", "dtype": "int8", "limits": (0, 128)}, "limits: expected two codes of the type"),
+        ("quantize", {"rule": "floor", "dtype": "int8", "limits": (-129, 0)}, "limits: expected two codes of the type"),
+        ("quantize", {"rule": "floor", "dtype": "int8", "limits": (3, 2)}, "limits: .*in order"),
+        ("quantize", {"rule": "divide", "dtype": "float8_e5m2", "limits": (0, 1)}, "limits: expected two codes"),
+    ],
+)
+def test_what_there_are_no_kernels_for(op, how, message, target, reading):
+    a = np.full(40, 3, np.int8 if op == "dequantize" else np.float32)
+    for lying in (a, np.full((40, 2), 3, a.dtype)[:, 0]):
+        with pytest.raises(ValueError, match=message):
+            getattr(_rules, op)(lying, 1.0, 0, **how)
+    with pytest.raises(ValueError, match="limits: expected two codes"):
+        _rules.fake_quantize(np.float32([1]), 1.0, 1.0, limits=(3, 2))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
