@@ -81,22 +81,6 @@ def dequantize(
     return target.finish()
 
 
-def fake_quantize(
-    x: Any, multiplier: Any, scale: Any, zero_point: Any = 0, *, limits: Limits, axis: Any = None, out: Any = None,
-) -> Array:  # fmt: skip
-    """(code - zero_point) * scale of the codes that rule "multiply" makes with the multiplier; limits within int16 or
-    uint16. Of x's type and shape, which out has too; it may be x itself."""
-    codes = code_type("int16" if limits[0] >= -(2**15) and limits[1] < 2**15 else "uint16")
-    a = real_input(x)
-    grid = grid_of(a.shape, axis, None)
-    target = Output(out, a, a.shape, a.dtype.newbyteorder("="), in_place=True)
-    real = _arithmetic(a.dtype, None)
-    first = _parameters(multiplier, zero_point, None, real, grid, codes, target)
-    second = _parameters(scale, zero_point, None, real, grid, codes, target)
-    _kernels.run_back(a, target.array, first, second, codes.row, limits, grid.strides)
-    return target.finish()
-
-
 def signs(x: Any) -> Array:
     """Whether x > 0, a bit each, eight a byte along the last axis, the first in the high bit; spare bits are 0."""
     a = real_input(x)

@@ -13,7 +13,6 @@ import importlib
 import importlib.util
 import itertools
 import logging
-import timeit
 import warnings
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -22,6 +21,9 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+from ratios import shown, times_as_fast
+
+import fastquant as fq
 
 F16, F32, F64 = np.float16, np.float32, np.float64
 INT8, UINT8, INT16, UINT16, INT4, UINT4, FLOAT8 = 3, 2, 5, 4, 22, 21, 17
@@ -338,24 +340,14 @@ def timed(size: int) -> Iterator[Case]:
             yield case._replace(function=f"FixedScaleOffset.{case.function}")
 
 
-def ratio(case: Case) -> float:
-    """The original's time over ours: the best of interleaved rounds."""
-    best = [float("inf"), float("inf")]
-    calls = [case.mine, case.original]
-    loops = [max(1, int(2e-3 / max(timeit.timeit(call, number=1), 1e-6))) for call in calls]
-    for _ in range(9):
-        for i, call in enumerate(calls):
-            best[i] = min(best[i], timeit.timeit(call, number=loops[i]) / loops[i])
-    return best[1] / best[0]
-
-
 def main() -> None:
     logging.disable(logging.WARNING)
+    fq.set_num_threads(1)
     sizes = {768: "768", 2**16: "64Ki", 2**22: "4Mi"}
     ratios: dict[str, dict[int, float]] = {}
     for size in sizes:
         for case in timed(size):
-            ratios.setdefault(case.function, {})[size] = silent(partial(ratio, case))
+            ratios.setdefault(case.function, {})[size] = silent(partial(times_as_fast, case.mine, case.original))
     counts: dict[str, list[int]] = {}
     for name, family in FAMILIES.items():
         if original(name) is None:
@@ -368,7 +360,7 @@ def main() -> None:
     print("| function | elements compared | mismatches | " + " | ".join(sizes.values()) + " |")
     print("|---|---|---|" + "---|" * len(sizes))
     for function, (n, wrong) in counts.items():
-        times = [f"{ratios[function][s]:.3g}" if s in ratios.get(function, {}) else "" for s in sizes]
+        times = [shown(ratios[function][s]) if s in ratios.get(function, {}) else "" for s in sizes]
         print(f"| {function} | {n:,} | {wrong} | " + " | ".join(times) + " |")
 
 

@@ -3,13 +3,12 @@
     python tests/compat_table_torch.py
 
 prints, in Markdown, how many elements of how many calls of each function were compared, how many differ, and how many
-times as fast the function is as torch's, interleaved, best of many, for float32 and int8 on one thread.
+times as fast the function is as torch's, interleaved, best of many, for float32 and int8, both on one thread.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import timeit
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,9 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
+from ratios import shown, times_as_fast
 
+import fastquant as fq
 from fastquant.compat import torch as ours
 
 try:
@@ -303,7 +304,7 @@ FAMILIES: dict[str, Callable[[int], Iterator[Case]]] = {
 # ---- speed ----
 
 
-def _timed(function: str, n: int) -> Case:
+def timed_call(function: str, n: int) -> Case:
     """A call on n float32 elements or int8 codes, as it is most used: 64 columns where there are rows."""
     x = torch.randn(n).reshape(-1, 64)
     rows = len(x)
@@ -327,21 +328,9 @@ def _timed(function: str, n: int) -> Case:
     return Case(function, "", (a, *arguments[function.rpartition("_")[2]], *more))
 
 
-def times_as_fast(function: str, n: int, seconds: float = 0.4) -> float:
-    case = _timed(function, n)
-    calls = (case.mine, case.original)
-    with torch.no_grad():
-        for call in calls:
-            call()
-        number = max(1, int(seconds / 20 / max(timeit.timeit(case.original, number=1), 1e-7)))
-        best = [float("inf")] * 2
-        for _ in range(10):
-            best = [min(b, timeit.timeit(call, number=number)) for b, call in zip(best, calls, strict=True)]
-    return best[1] / best[0]
-
-
 def main() -> None:
     torch.set_num_threads(1)
+    fq.set_num_threads(1)
     compared: dict[str, list[int]] = {}
     for family in FAMILIES.values():
         for case in family(400):
@@ -352,8 +341,10 @@ def main() -> None:
     print("| function | calls compared | elements compared | mismatches | times as fast at 768 | 64Ki | 4Mi elements |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for function, (calls, n, wrong) in compared.items():
-        ratios = (times_as_fast(function, size) for size in (768, 2**16, 2**22))
-        print(f"| {function} | {calls} | {n:,} | {wrong} | {' | '.join(f'{ratio:.1f}' for ratio in ratios)} |")
+        timed = (timed_call(function, size) for size in (768, 2**16, 2**22))
+        with torch.no_grad():
+            ratios = [times_as_fast(case.mine, case.original) for case in timed]
+        print(f"| {function} | {calls} | {n:,} | {wrong} | {' | '.join(map(shown, ratios))} |")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import pytest
 from values import real_dtype
 
 from fastquant import _kernels, _reference, _rules
+from fastquant._dtypes import CODE_TYPES
 
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int4", "uint4", "int2", "uint2")
 PRECISIONS = (None, "float64", "float16", "bfloat16")
@@ -78,7 +79,7 @@ def test_what_there_are_no_kernels_for(op, how, message, target, reading):
         with pytest.raises(ValueError, match=message):
             getattr(_rules, op)(lying, 1.0, 0, **how)
     with pytest.raises(ValueError, match="limits: expected two codes"):
-        _rules.fake_quantize(np.float32([1]), 1.0, 1.0, limits=(3, 2))
+        run_back(np.zeros(1, np.float32), (np.float32(1), 0), (np.float32(1), 0), (3, 2), (0,), np.zeros(1, np.float32))
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -123,6 +124,13 @@ def test_dequantize(dtype, rule, kind, precision, target, reading):
             np.testing.assert_array_equal(x.view(f"u{x.itemsize}"), expected.view(f"u{x.itemsize}"), str(how))
 
 
+def run_back(x, first, second, limits, strides, out):
+    """Reals to codes by the rule "multiply", and back by the other parameters."""
+    dtype = "uint16" if limits[1] > 32767 else "int16"
+    parameters = [(np.asarray(scale), np.asarray(zero_point, np.int32), None) for scale, zero_point in (first, second)]
+    _kernels.run_back(x, out, *parameters, CODE_TYPES[dtype].row, limits, strides)
+
+
 @pytest.mark.parametrize("kind", ["one", "rows", "columns"])
 @pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
 @pytest.mark.parametrize("limits", [(-128, 127), (0, 255), (-127, 127), (0, 65535), (-32768, 32767), (3, 9)])
@@ -135,9 +143,12 @@ def test_fake_quantize(limits, real, kind, target):
     dtype = "uint16" if limits[1] > 32767 else "int16"
     q = _reference.quantize(x, multiplier, zero_point, rule="multiply", limits=limits, dtype=dtype, **where)
     expected = _reference.dequantize(q, scale, zero_point, dtype=real, **where)
-    for out in (None, np.empty_like(x), x):
-        y = _rules.fake_quantize(x, multiplier, scale, zero_point, limits=limits, out=out, **where)
-        np.testing.assert_array_equal(y.view(f"u{y.itemsize}"), expected.view(f"u{y.itemsize}"))
+    arithmetic = np.float64 if real == "float64" else np.float32
+    first, second = ((np.asarray(s, arithmetic), zero_point) for s in (multiplier, scale))
+    strides = {"one": (0, 0), "rows": (1, 0), "columns": (0, 1)}[kind]
+    for out in (np.empty_like(x), x):
+        run_back(x, first, second, limits, strides, out)
+        np.testing.assert_array_equal(out.view(f"u{x.itemsize}"), expected.view(f"u{x.itemsize}"))
 
 
 @pytest.mark.parametrize("layout", ["strided", "fortran", "swapped", "misaligned"])
