@@ -27,7 +27,7 @@ _MOST_AXES = 64  # of NumPy's arrays
 def _places(axis: Any, block_size: Any) -> tuple[Any, int | None, int | None]:
     """axis and block_size as integers, and how many dimensions parameters have; None: as many as x."""
     for a in axis if isinstance(axis, tuple) else (axis,):
-        if isinstance(a, int) and not -_MOST_AXES <= a < _MOST_AXES:
+        if isinstance(a, (int, np.integer)) and not -_MOST_AXES <= a < _MOST_AXES:
             raise ValueError(f"axis: got {a}, expected an axis of an array, which has {_MOST_AXES} at most")
     grid_of((1,) * _MOST_AXES, axis, block_size)  # raises what else there is to say
     if isinstance(axis, tuple):

@@ -191,6 +191,7 @@ def test_scales_that_only_float64_holds():
         (([0.1, [1]],), {"axis": 0}, "scale: got "),
         ((0.1, [1, [2]]), {"axis": 0}, "zero_point: got "),
         ((0.1,), {"axis": 0, "offset": [1, [2]]}, "offset: got "),
+        ((0.1,), {"axis": np.int64(64)}, "axis: got 64, expected an axis of an array, which has 64 at most"),
         ((0.1,), {"axis": 64}, "axis: got 64, expected an axis of an array, which has 64 at most"),
         ((0.1,), {"axis": (0, -65)}, "axis: got -65, expected an axis of an array"),
     ],
