@@ -115,7 +115,11 @@ EDITS = [
         ],
     ),
     Edit("held: blocks without an axis", FIXED, [("cut = axes[0] if axes else -1", "cut = axes[0] if axes else 0")]),
-    Edit("held: any axis", FIXED, [("if isinstance(a, (int, np.integer)) and not -_MOST_AXES <= a < _MOST_AXES:", "if False:")]),
+    Edit(
+        "held: any axis",
+        FIXED,
+        [("if isinstance(a, (int, np.integer)) and not -_MOST_AXES <= a < _MOST_AXES:", "if False:")],
+    ),
     Edit("held: arrays by NumPy's ways alone", FIXED, [("as_array(value, name) for value", "value for value")]),
     Edit(
         "held: rounded as the caller has it",

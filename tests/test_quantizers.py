@@ -188,6 +188,7 @@ def test_scales_that_only_float64_holds():
         ((0.1,), {"block_size": 0}, "block_size: got 0"),
         ((0.1,), {"axis": (0, 1), "block_size": 4}, "axis: got (0, 1), expected one axis"),
         ((None,), {}, "scale: got None"),
+        ((BLOCKS, [1, 2]), {"block_size": 16}, "one number or shape (6, 4), one for each block of 16 along axis -1"),
         (([0.1, [1]],), {"axis": 0}, "scale: got "),
         ((0.1, [1, [2]]), {"axis": 0}, "zero_point: got "),
         ((0.1,), {"axis": 0, "offset": [1, [2]]}, "offset: got "),

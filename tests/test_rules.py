@@ -179,6 +179,18 @@ def test_layouts(layout, precision, target, reading):
     np.testing.assert_array_equal(back, _reference.dequantize(out, 10.0, 3, rule="multiply", precision=precision))
 
 
+@pytest.mark.parametrize("op", ["quantize", "dequantize"])
+def test_parameters_in_the_memory_of_out(op, target, reading):
+    a = (np.arange(100_000) % 100).reshape(1000, 100).astype(np.int8 if op == "dequantize" else np.float32)
+    memory = np.linspace(0.5, 3, a.size).astype(np.float32)
+    scales = memory[:1000]  # under the first rows of out
+    how = {"rule": "multiply", "dtype": "float32" if op == "dequantize" else "int8", "axis": 0}
+    expected = getattr(_rules, op)(a, scales.copy(), 0, **how)
+    out = memory.view(expected.dtype)[: a.size].reshape(a.shape)
+    assert getattr(_rules, op)(a, scales, 0, out=out, **how) is out
+    np.testing.assert_array_equal(out, expected)
+
+
 @pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
 def test_signs(real, target):
     rng = np.random.default_rng(6)
