@@ -234,8 +234,12 @@ def _joined(ends: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
 
 def _ends(x: Any, grid: Grid, split_every: int | None) -> Any:
     """Ranges, smallest values then largest: a dask array of shape (2, *grid.shape)."""
-    if split_every is not None and not isinstance(split_every, int):
-        raise TypeError(f"split_every: got {split_every!r}, expected None or an integer")
+    if split_every is not None:
+        problem = f"split_every: got {split_every!r}, expected None or an integer of 2 or more"
+        if isinstance(split_every, bool) or not isinstance(split_every, int):
+            raise TypeError(problem)
+        if split_every < 2:
+            raise ValueError(problem)
     index = _index(grid, x.ndim)
     kept = tuple(sorted(index))
     sizes = dict(zip(index, _parameter_chunks(grid, x.chunks), strict=True))

@@ -26,7 +26,6 @@ EDITS = [
         NATIVE,
         [("(t.far ? fq_target_table(0) : fq_active_table())", "(fq_active_table())")],
     ),
-    Edit("native: far is kept from the caller", NATIVE, [("    t.far = 0;\n", "")]),
     Edit("native: misaligned input", NATIVE, [("if (!is_aligned(t->in,", "if (0 && !is_aligned(t->in,")]),
     Edit("native: misaligned output", NATIVE, [("if (!ranges && !is_aligned(t->out,", "if (0 && !is_aligned(t->out,")]),
     Edit("native: misaligned scales", NATIVE, [("!is_aligned(t->scales, 0, size) ||", "")]),

@@ -9,6 +9,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.autograd import forward_ad  # noqa: E402
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
+
 import fastquant.compat.torch as fct  # noqa: E402
 
 X = torch.linspace(-9, 9, 300).reshape(3, 100)
@@ -67,6 +71,98 @@ def test_what_is_recorded_computes_the_same(way, module):
     again = recorded(way, module())
     for x in (X, X.flip(1) * 0.37):
         assert torch.equal(again(x), module()(x))
+
+
+# ---- where tensors are not what is in their memory, or somebody looks on ----
+
+TRANSFORMED = {
+    "functionalize": torch.func.functionalize,
+    "make_fx": lambda f: make_fx(f)(torch.ones_like(X)),
+    "make_fx, fake": lambda f: make_fx(f, tracing_mode="fake")(torch.ones_like(X)),
+    "make_fx, symbolic": lambda f: make_fx(f, tracing_mode="symbolic")(torch.ones_like(X)),
+    "vmap": torch.vmap,
+}
+
+
+@pytest.mark.parametrize("function", ["choose_qparams", "quantize_per_tensor", "fake_quantize_per_tensor_affine"])
+@pytest.mark.parametrize("way", TRANSFORMED)
+@pytest.mark.filterwarnings("ignore")  # of torch's own machinery
+def test_transforms_are_those_of_the_original(way, function):
+    arguments = {
+        "choose_qparams": (-128, 127, 1e-5, torch.int8),
+        "quantize_per_tensor": (0.1, 0, -128, 127, torch.int8),
+        "fake_quantize_per_tensor_affine": (0.1, 0, -128, 127),
+    }[function]
+
+    def call(owner):
+        def changed(x):
+            y = x.clone()
+            y.add_(1)  # which functionalize puts off
+            return getattr(owner, function)(y, *arguments)
+
+        try:
+            return TRANSFORMED[way](changed)(X)
+        except RuntimeError as error:  # of vmap, which knows few operators
+            return str(error)[:50]
+
+    mine, theirs = call(fct), call(torch if function.startswith("fake") else torch.ops.quantized_decomposed)
+    if isinstance(theirs, str):
+        assert mine == theirs
+    else:
+        assert all(map(torch.equal, *((r if isinstance(r, tuple) else (r,)) for r in (mine, theirs))))
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own machinery
+def test_forward_derivatives_are_those_of_the_original():
+    q, scale, zero_point = torch.tensor([[1, 2, 3]], dtype=torch.int8), torch.tensor([[0.5]]), torch.zeros(1, 1)
+    with forward_ad.dual_level():
+        dual = forward_ad.make_dual(scale, torch.ones_like(scale))
+        x = fct.dequantize_per_token(q, dual, zero_point, -128, 127, torch.int8)
+        assert forward_ad.unpack_dual(x).tangent.tolist() == [[1, 2, 3]]
+        with pytest.raises(NotImplementedError):  # torch's own
+            fct.fake_quantize_per_tensor_affine(forward_ad.make_dual(X, X), 0.1, 0, -128, 127)
+
+
+def test_any_argument_may_be_the_one_that_is_recorded():
+    class ScaleGiven(torch.nn.Module):
+        def forward(self, scales):
+            return fct.fake_quantize_per_channel_affine(X, scales, ZEROS, 0, -128, 127)
+
+    class ByName(torch.nn.Module):
+        def forward(self, scales):
+            return fct.fake_quantize_per_channel_affine(
+                input=X, scale=scales, zero_point=ZEROS, axis=0, quant_min=-128, quant_max=127
+            )
+
+    for module in (ScaleGiven(), ByName()):
+        assert torch.equal(torch.fx.symbolic_trace(module)(SCALES), module(SCALES))
+
+
+def test_modes_see_the_operator():
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            names.append(str(function))
+            return function(*args, **(kwargs or {}))
+
+    names = []
+    with Seen():
+        fct.quantize_per_tensor(X, 0.1, 0, -128, 127, torch.int8)
+    assert names[0] == "quantized_decomposed.quantize_per_tensor.default"
+
+
+@pytest.mark.parametrize("real", [torch.float16, torch.bfloat16])
+def test_the_default_device_is_not_used(real):
+    q = torch.tensor([1, 2, 3], dtype=torch.int16)
+    expected = fct.dequantize_per_tensor(q, 0.1, 30001, -(2**15), 2**15 - 1, torch.int16, out_dtype=real)
+    scales, zero_points = torch.full((3, 1), 0.1), torch.zeros(3, 1)
+    codes = fct.quantize_per_token(X.to(real), scales, zero_points, -32767, 32766, torch.int16)
+    wide = fct.fake_quantize_per_tensor_affine(X, 0.1, 0, -(2**20), 2**20)
+    with torch.device("meta"):
+        again = fct.dequantize_per_tensor(q, 0.1, 30001, -(2**15), 2**15 - 1, torch.int16, out_dtype=real)
+        assert torch.equal(again, expected)
+        again = fct.quantize_per_token(X.to(real), scales, zero_points, -32767, 32766, torch.int16)
+        assert torch.equal(again, codes)
+        assert torch.equal(fct.fake_quantize_per_tensor_affine(X, 0.1, 0, -(2**20), 2**20), wide)
 
 
 def test_a_scale_that_is_to_be_trained_is_refused():

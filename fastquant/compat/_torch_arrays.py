@@ -71,7 +71,7 @@ def rounded_limits(limits: tuple[int, int], real: torch.dtype, dtype: torch.dtyp
     exact = HALVES.get(real)
     if exact is None or (-exact <= lo and hi <= exact):
         return limits
-    low, high = torch.tensor(limits, dtype=torch.float64).to(real).tolist()
+    low, high = torch.tensor(limits, dtype=torch.float64, device="cpu").to(real).tolist()
     code = CODES[dtype]
     return int(max(low, code.lowest)), int(min(high, code.highest))
 

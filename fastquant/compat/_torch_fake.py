@@ -85,8 +85,9 @@ def fake_quantize_per_tensor_affine(
     plain_shift = type(zero_point) is int and lo <= zero_point <= hi
     shift = zero_point if plain_shift else _other_zero_point(zero_point, lo, hi)
     if hi - lo > 65535 or max(abs(shift), abs(lo)) >= 2**30:  # differences are to be int32
-        zeros = torch.tensor([shift], dtype=torch.int32)
-        plain: Tensor = torch.fake_quantize_per_tensor_affine(input, torch.tensor([step]), zeros, lo, hi)
+        zeros = torch.tensor([shift], dtype=torch.int32, device="cpu")
+        steps = torch.tensor([step], dtype=torch.float32, device="cpu")
+        plain: Tensor = torch.fake_quantize_per_tensor_affine(input, steps, zeros, lo, hi)
         return plain
     single = kernels.one(step, np.float32)
     # The float64 quotient, rounded, is the float32 quotient of float32 numbers.

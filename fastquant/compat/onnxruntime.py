@@ -22,6 +22,7 @@ Where the results differ
                           weights of another rank than 2, with scales of as many: computed; there an error or the wrong
                           scale. Fewer scales than blocks: ValueError; there memory that nothing was written to.
     pack_bytes_to_4bit    takes arrays of int8 too; there those with negative elements in odd places raise.
+    Memory                Arrays are C-contiguous; there in the order of the input, as NumPy's operations have it.
     Errors                TypeError or ValueError that names the argument; there also AssertionError and RuntimeError.
 """
 
@@ -111,43 +112,51 @@ def quantize_data(
     rmin_override: Any = None, rmax_override: Any = None,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """(zero_point, scale, codes): quantize_nparray with the parameters of compute_data_quant_params."""
-    zero_point, scale = compute_data_quant_params(
-        data, qType, symmetric, reduce_range, min_real_range, rmin_override, rmax_override, _names=("data", "qType")
+    zero_point, scale = _parameters_of(
+        data, qType, "qType", symmetric, reduce_range, min_real_range, rmin_override, rmax_override
     )
     return zero_point, scale, quantize_nparray(qType, data, scale, zero_point)
 
 
 def compute_data_quant_params(
     data: Any, quant_type: Any, symmetric: bool, reduce_range: bool = False, min_real_range: Any = None,
-    rmin_override: Any = None, rmax_override: Any = None, *, _names: tuple[str, str] = ("data", "quant_type"),
+    rmin_override: Any = None, rmax_override: Any = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """(zero_point, scale) of data, a float array of one dimension or more: of quant_type and of data's dtype.
 
     By compute_scale_zp of data's range, each end of which an override replaces; for float8 by the standard deviation.
     symmetric without reduce_range leaves out the lowest code of int8 and int16; data without elements has scale 1.
     """
-    argument = _names[0]
+    return _parameters_of(
+        data, quant_type, "quant_type", symmetric, reduce_range, min_real_range, rmin_override, rmax_override
+    )
+
+
+def _parameters_of(
+    data: Any, number: Any, argument: str, symmetric: bool, reduce_range: bool, min_real_range: Any, rmin: Any,
+    rmax: Any,
+) -> tuple[Array, Array]:  # fmt: skip
+    """argument: what the type's number is called."""
     if not isinstance(data, np.ndarray):
-        raise TypeError(f"{argument}: got {type(data).__name__}, expected a NumPy array")
-    check_real(data, argument)
-    if quant_type == FLOAT8:
+        raise TypeError(f"data: got {type(data).__name__}, expected a NumPy array")
+    check_real(data, "data")
+    if number == FLOAT8:
         if reduce_range:
             raise ValueError("reduce_range: got True for FLOAT8E4M3FN, expected False")
         with np.errstate(all="ignore"):
             std = np.std(data) if data.size else data.dtype.type(0)
         if not np.isfinite(std):
-            raise ValueError(f"{argument}: got a standard deviation of {std}, expected a finite one")
-        zero_point, scale = compute_scale_zp_float8(quant_type, std)
+            raise ValueError(f"data: got a standard deviation of {std}, expected a finite one")
+        zero_point, scale = compute_scale_zp_float8(number, std)
         return zero_point, scale
-    dtype, *_ = kind_of(quant_type, _names[1], f"{EXPECTED} or 17 (FLOAT8E4M3FN)")
+    dtype, *_ = kind_of(number, argument, f"{EXPECTED} or 17 (FLOAT8E4M3FN)")
     if not len(data):
         return np.array(0, dtype), np.array(1, data.dtype)
-    rmin, rmax = rmin_override, rmax_override
     if rmin is None or rmax is None:
-        lo, hi = range_of(data, argument)
+        lo, hi = range_of(data, "data")
         rmin = lo if rmin is None else rmin
         rmax = hi if rmax is None else rmax
-    qmin, qmax = get_qmin_qmax_for_qType(quant_type, reduce_range, symmetric)
+    qmin, qmax = get_qmin_qmax_for_qType(number, reduce_range, symmetric)
     zero_point, scale = compute_scale_zp(
         np.array(rmin, data.dtype), np.array(rmax, data.dtype), qmin, qmax, symmetric, min_real_range
     )

@@ -12,6 +12,7 @@ Where the results differ
     3 or more dimensions  without ranges: ValueError; there the minima of the first two indices of the second axis are
                           taken for minimum and maximum.
     Lists                 of matrices: all of one width, also where a width of 1 would broadcast there.
+    Memory                Arrays are C-contiguous; there in the order of the embeddings.
     Errors                TypeError or ValueError that names the argument; there also Exception and AttributeError. The
                           warning for fewer than 100 rows goes to this module's logger.
 """

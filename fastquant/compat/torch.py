@@ -29,8 +29,8 @@ Where torch is wrong or undefined, and these functions are not
     quant_min > quant_max    ValueError (torch.clamp: all quant_max).
     large zero points        are added exactly (torch: in float32, which rounds beyond 2^24, int64 ones too); beyond
                              int32, or a fraction for one scale: ValueError.
-    dequantize_*             q and zero_points of one 8- or 16-bit type: exact (torch: the difference wraps). uint16
-                             with zero points: works (torch: an error).
+    dequantize_*             q and zero_points of types that torch promotes to 8 or 16 bits: exact (torch: the
+                             difference wraps). uint16 with zero points: works (torch: an error).
     scales of another shape  than one for each channel or token (or one): ValueError (torch broadcasts, also along the
                              wrong axis: per token, (n,) for an (n, n) input).
     quantize_per_token       in 16-bit reals saturates (torch: 32767, rounded to 32768, wraps).
@@ -47,12 +47,13 @@ Handed on to torch's operator, while torch has it; else a ValueError that says s
     limits of fake_quantize more than 65535 apart; gradients other than that of fake_quantize: of scales through
     dequantize_*, of inputs through choose_qparams*.
 
-Where torch records calls rather than makes them (torch.jit.trace, torch.export, torch.compile, torch.fx, ONNX export),
-it records its own operator. Under autocast fake_quantize_per_tensor_affine is computed in float32, as torch's.
+Where torch watches calls (torch.jit.trace, torch.export, torch.compile, torch.fx, ONNX export, torch.vmap, torch.func,
+forward derivatives, dispatch modes) it gets its own operator, which does there what it does. Under autocast
+fake_quantize_per_tensor_affine is computed in float32, as torch's.
 
 TypeError or ValueError where torch raises AssertionError, RuntimeError, IndexError or NotImplementedError. Tensors on
-other devices, quantized and sparse ones, and those of torch.vmap and torch.func are refused. As after .numpy(), inputs
-and results cannot be enlarged by resize_.
+other devices, quantized and sparse ones are refused. As after .numpy(), inputs and results cannot be enlarged by
+resize_.
 """
 
 from __future__ import annotations
@@ -186,7 +187,7 @@ def dequantize_per_tensor(
     result, out = empty(input, real)
     name = REALS[real]
     if real in HALVES and abs(shift) > HALVES[real]:
-        near = torch.tensor(shift, dtype=real).item()  # what torch subtracts
+        near = torch.tensor(shift, dtype=real, device="cpu").item()  # what torch subtracts
         shift = int(near) if abs(near) < float("inf") else shift
     # Differences that the 16-bit type holds exactly need no rounding, and so no slower kernel.
     rounds = real in HALVES and max(shift - code.lowest, code.highest - shift) > HALVES[real]
