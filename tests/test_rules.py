@@ -103,6 +103,15 @@ def test_quantize(rule, real, kind, precision, target, reading):
                 np.testing.assert_array_equal(q.view(f"u{q.itemsize}"), expected.view(f"u{q.itemsize}"), str(how))
 
 
+@pytest.mark.parametrize("limits", [(-127, 127), (-128, 126), (0, 0), (-128, 127)])
+@pytest.mark.parametrize("rule", _kernels.rules())
+def test_one_limit_that_is_not_the_type_s(rule, limits, target, reading):
+    x = values(np.random.default_rng(7), np.full((1, 1), 0.1), "float32")
+    how = {"rule": rule, "dtype": "int8", "limits": limits}
+    scale = 10.0 if "multiply" in rule else 0.1
+    np.testing.assert_array_equal(_rules.quantize(x, scale, 3, **how), _reference.quantize(x, scale, 3, **how))
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", ["divide", "multiply"])
