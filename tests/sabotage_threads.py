@@ -44,7 +44,6 @@ EDITS = [
             ("w.sets, parts)\n        fq_fpenv_leave(env)\n", "w.sets, parts)\n"),
         ],
     ),
-    Edit("split: ranges of a part beyond their memory", SPLIT, [("            parts = min(parts, most)\n", "")]),
     Edit(
         "split: sums of sums",
         SPLIT,
