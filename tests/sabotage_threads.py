@@ -78,6 +78,7 @@ EDITS = [
         POOL,
         [("pthread_sigmask(SIG_SETMASK, &all, &before);", "sigemptyset(&before);")],
     ),
+    Edit("pool: crashes of workers unseen", POOL, [("        sigdelset(&all, own[i]);\n", "        (void)own;\n")]),
     Edit("pool: rooms for two", POOL, [("room = rooms[--rooms_kept];", "room = rooms[rooms_kept - 1];")]),
     # ---- how many ----
     Edit("threads: no affinity", COUNT, [("len(os.sched_getaffinity(0))", "max(2, os.cpu_count())")]),

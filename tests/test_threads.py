@@ -352,6 +352,23 @@ print(len(got) > 0)
     assert run(script) == "True"
 
 
+@on_linux
+def test_workers_leave_signals_to_others_but_crashes():
+    script = """
+import os, signal, numpy as np, fastquant as fq
+fq.set_num_threads(3)
+fq.quantize(np.zeros(1 << 22, np.float32), 0.1)
+seen = set()
+for task in os.listdir("/proc/self/task"):
+    if int(task) != os.getpid():
+        (line,) = [l for l in open(f"/proc/self/task/{task}/status") if l.startswith("SigBlk")]
+        blocked = int(line.split()[1], 16)
+        seen.add(tuple(blocked >> s - 1 & 1 for s in (signal.SIGTERM, signal.SIGINT, signal.SIGSEGV, signal.SIGBUS)))
+print(seen, signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+    assert run(script) == "{(1, 1, 0, 0)} set()"
+
+
 def test_other_interpreters_are_refused():
     """The module has state of its process: a second interpreter gets an error, not a share of it."""
     script = """
