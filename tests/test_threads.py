@@ -355,16 +355,20 @@ print(len(got) > 0)
 @on_linux
 def test_workers_leave_signals_to_others_but_crashes():
     script = """
-import os, signal, numpy as np, fastquant as fq
+import os, signal, time, numpy as np, fastquant as fq
 fq.set_num_threads(3)
 x = np.zeros(1 << 22, np.float32)
 others = set(os.listdir("/proc/self/task"))
-fq.quantize(x, 0.1)
-seen = set()
-for task in set(os.listdir("/proc/self/task")) - others:
+def blocked(task):
     (line,) = [l for l in open(f"/proc/self/task/{task}/status") if l.startswith("SigBlk")]
-    blocked = int(line.split()[1], 16)
-    seen.add(tuple(blocked >> s - 1 & 1 for s in (signal.SIGTERM, signal.SIGINT, signal.SIGSEGV, signal.SIGBUS)))
+    bits = int(line.split()[1], 16)
+    return tuple(bits >> s - 1 & 1 for s in (signal.SIGTERM, signal.SIGINT, signal.SIGSEGV, signal.SIGBUS))
+fq.quantize(x, 0.1)
+for _ in range(500):                # the C library blocks all of them until a thread has begun
+    seen = {blocked(task) for task in set(os.listdir("/proc/self/task")) - others}
+    if (1, 1, 1, 1) not in seen:
+        break
+    time.sleep(0.01)
 print(seen, signal.pthread_sigmask(signal.SIG_BLOCK, []))
 """
     assert run(script) == "{(1, 1, 0, 0)} set()"
