@@ -133,12 +133,12 @@ EDITS = [
     Edit(
         "two products without the limit on x",
         SPANS,
-        [("lane_divided(vf_at_most(c->limit, x), c, how)", "lane_divided(x, c, how)")],
+        [("lane_divided(vf_bounded(c->limit, x), c, how)", "lane_divided(x, c, how)")],
     ),
     Edit(
         "division without the limit",
         SPANS,
-        [("vf_at_most(c->limit, lane_divided(x, c, how))", "lane_divided(x, c, how)")],
+        [("vf_bounded(c->limit, lane_divided(x, c, how))", "lane_divided(x, c, how)")],
     ),
     Edit("limit too low", SPANS, [("#define HIGHEST_QUOTIENT 32768.0f", "#define HIGHEST_QUOTIENT 16384.0f")]),
     Edit("16-bit codes by one product", SPANS, [("vf_fma(vf_fnma(p, c->scale, x), c->recip, p)", "p")]),
@@ -154,7 +154,7 @@ EDITS = [
         SPANS,
         [
             (
-                "lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how)",
+                "lane_divided(vf_within(c->low, c->high, x), c, how)",
                 "lane_divided(vf_at_most(c->high, x), c, how)",
             )
         ],
@@ -164,7 +164,7 @@ EDITS = [
         SPANS,
         [
             (
-                "vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)))",
+                "vf_within(c->low, c->high, lane_divided(x, c, how))",
                 "vf_at_most(c->high, lane_divided(x, c, how))",
             )
         ],
@@ -172,7 +172,7 @@ EDITS = [
     Edit(
         "float64: no lowest level",
         SPANS,
-        [("vd_at_most(c->high, vd_at_least(c->low,", "vd_at_most(c->high, vd_at_most(c->high,")],
+        [("vd_within(c->low, c->high,", "vd_min(c->high,")],
     ),
     Edit(
         "offset fused into the product",

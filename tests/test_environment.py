@@ -43,6 +43,8 @@ TINY = (np.arange(-150, 150, dtype=np.int64) * 2.0**-145).astype(np.float32)
 TINY_ROWS = TINY.reshape(2, -1)
 TINY_DOUBLES = TINY.astype(np.float64) * 2.0**-900
 TINY_HALVES = (np.arange(1, 9) * 6e-8).astype(np.float16)
+NEGATIVE_NAN = np.array([0xFFC00000, 0xFFC00001, 0x3F800000], np.uint32).view(np.float32)
+HALVES = np.array([0x7C00, 0xFC00, 0x7E00, 0xFE00, 0x7BFF, 0x3C00], np.uint16).view(np.float16)
 U, V = np.float32(2.0**-144), np.float32(2.0**-140)
 TINY_PAIR = np.array([2.0**-144, 2.0**-143], np.float32)
 TINY_PAIR_WIDE = TINY_PAIR.astype(np.float64)
@@ -97,6 +99,11 @@ CALLS: dict[str, Callable[[], Any]] = {
     "subnormal offset": lambda: fq.quantize(TINY, U, offset=V),
     "subnormal float64": lambda: fq.quantize(TINY_DOUBLES, 2.0**-1044),
     "subnormal qparams": lambda: fq.qparams(-1e-310, 1e-310, symmetric=False),
+    # NaN, and float16 where it ends
+    "NaN to float8": lambda: fq.quantize(NEGATIVE_NAN, S, dtype="float8_e4m3fn"),
+    "NaN to float8, offset": lambda: fq.quantize(NEGATIVE_NAN, S, offset=T, dtype="float8_e4m3fn"),
+    "float16, infinity and NaN": lambda: fq.quantize(HALVES, S),
+    "float16, beyond": lambda: fq.dequantize(CODES, np.float32(1000.0), dtype="float16"),
     # parameters that are kept, and those of other libraries' rules
     "Dequantizer, rounded up": lambda: fq.Dequantizer(0.1)(CODES),
     "Dequantizer, rounded down": lambda: fq.Dequantizer(0.7)(CODES),
@@ -210,20 +217,25 @@ FLUSHES = {"results": 0x8000, "operands": 0x40, "both": 0x8040} if X86 else {"bo
 STICKY = 0x3F if X86 else 0
 
 
-@pytest.mark.parametrize("flush", FLUSHES)
+# Arm: every NaN that arithmetic gives is the same one; float16 has larger numbers in place of infinity and NaN.
+OTHERS = {} if X86 else {"default NaN": 1 << 25, "alternative half precision": 1 << 26}
+
+
+@pytest.mark.parametrize("bits", [*FLUSHES, *OTHERS])
 @pytest.mark.parametrize("call", CALLS)
-def test_flushed_subnormals(target, threads, fpcontrol, call, flush):
+def test_other_modes(target, threads, fpcontrol, call, bits):
     helper = register(fpcontrol)
     expected = CALLS[call]()
     usual = helper.fp_get()
-    with mode(helper.fp_set, usual | FLUSHES[flush], usual):
+    changed = usual | {**FLUSHES, **OTHERS}[bits]
+    with mode(helper.fp_set, changed, usual):
         try:
             got = CALLS[call]()
         except Exception as error:
             got = error
         after = helper.fp_get()
     same(got, expected)
-    assert after & ~STICKY == (usual | FLUSHES[flush]) & ~STICKY
+    assert after & ~STICKY == changed & ~STICKY
 
 
 def test_subnormals_are_really_flushed(fpcontrol):

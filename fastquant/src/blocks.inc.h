@@ -94,20 +94,21 @@ LANE vf lane_divided(vf x, const lane_params *c, int how)
 
 /* (x - offset) / scale, or a number that rounds to the same integer: what vi_nearest takes. Where it is not too large by
  * itself, it is x that is limited, since of +inf the two products make a NaN (inf * recip - inf * |rest|). A huge or
- * infinite negative x may become -inf, NaN or +inf; vi_nearest makes the lowest integer of each. */
+ * infinite negative x, where vf_bounded lets it pass, may become -inf, NaN or +inf; vi_nearest makes the lowest integer
+ * of each. */
 LANE vf lane_quotient(vf x, const lane_params *c, int how)
 {
     if (is_by_products(how))
-        return lane_divided(vf_at_most(c->limit, x), c, how);
-    return vf_at_most(c->limit, lane_divided(x, c, how));
+        return lane_divided(vf_bounded(c->limit, x), c, how);
+    return vf_bounded(c->limit, lane_divided(x, c, how));
 }
 
 /* The same within the levels of the code type. */
 LANE vf lane_limited(vf x, const lane_params *c, int how)
 {
     if (is_by_products(how))
-        return lane_divided(vf_at_most(c->high, vf_at_least(c->low, x)), c, how);
-    return vf_at_most(c->high, vf_at_least(c->low, lane_divided(x, c, how)));
+        return lane_divided(vf_within(c->low, c->high, x), c, how);
+    return vf_within(c->low, c->high, lane_divided(x, c, how));
 }
 
 LANE vd wide_quotient(vd x, const wide_params *c)
@@ -117,7 +118,7 @@ LANE vd wide_quotient(vd x, const wide_params *c)
 
 LANE vd wide_limited(vd x, const wide_params *c)
 {
-    return vd_at_most(c->high, vd_at_least(c->low, wide_quotient(x, c)));
+    return vd_within(c->low, c->high, wide_quotient(x, c));
 }
 
 /* Only FQ_GENERAL has an offset. */
@@ -220,13 +221,14 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
     }
 }
 
-/* Two codes a byte, four blocks at a time: a line that is streamed is then written at once, or two if they share it. */
+/* Two codes a byte, four blocks at a time: with 8 lanes a line that is streamed is then written at once, or two if they
+ * share it. */
 LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane_cursor *c, const lane_run_params *p,
                            int real, int kind, int how, int columns, int stream)
 {
     const size_t in = BLOCK * real_bytes(real);
     size_t done = 0;
-    for (; blocks - done >= 4; q += 64) {
+    for (; blocks - done >= 4; q += 2 * BLOCK) {
         vb codes[4];
         for (int k = 0; k < 4; k++, done++) {
             lane_block b;
@@ -283,7 +285,7 @@ LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const
 
 /* ---- dequantize, fake_quantize ---- */
 
-LANE void dequantize_8(vi integers, vf values, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
+LANE void dequantize_vector(vi integers, vf values, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
                        int kind, int how, int columns, int stream)
 {
     const vi zero_point = zero_point_at(c, p, j, real, columns);
@@ -321,7 +323,7 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
             integers = load_integers(kind, q + k * LANES * code_bytes(kind));
         else if (how != FQ_ONE_PRODUCT || real == FQ_f64)  /* elsewhere the scale has it */
             values[k] = vf_mul(values[k], vf_set(p->code.values.power));
-        dequantize_8(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
+        dequantize_vector(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
     }
 }
 

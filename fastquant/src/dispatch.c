@@ -65,10 +65,17 @@ static int runs_avx2(void)
 extern const fq_span_table fq_avx2_spans;
 #endif
 
+#if FQ_HAVE_NEON
+extern const fq_span_table fq_neon_spans;
+#endif
+
 static const fq_target targets[] = {
     {"portable", runs_everywhere, &fq_portable_spans},
 #if FQ_HAVE_AVX2
     {"avx2", runs_avx2, &fq_avx2_spans},
+#endif
+#if FQ_HAVE_NEON
+    {"neon", runs_everywhere, &fq_neon_spans},
 #endif
 };
 

@@ -20,14 +20,15 @@ typedef struct fq_fpenv {
 static inline uint64_t fq_fp_read(void) { return _mm_getcsr(); }
 static inline void fq_fp_write(uint64_t v) { _mm_setcsr((unsigned)v); }
 #elif defined(__aarch64__)
-/* AH, FIZ, NEP; trap enables, FZ16, rounding mode, FZ. Default NaN (bit 25) is harmless here. */
-#define FQ_FP_CONTROL 0x01C89F07u
+/* AH, FIZ, NEP; trap enables, FZ16, rounding mode, FZ, default NaN (which loses the sign that a NaN's code keeps),
+ * alternative half precision. */
+#define FQ_FP_CONTROL 0x07C89F07u
 #define FQ_FP_DEFAULT 0u
 static inline uint64_t fq_fp_read(void) { uint64_t v; __asm__ volatile("mrs %0, fpcr" : "=r"(v)); return v; }
 static inline void fq_fp_write(uint64_t v) { __asm__ volatile("msr fpcr, %0" : : "r"(v)); }
 #elif defined(_M_ARM64)
 #include <intrin.h>
-#define FQ_FP_CONTROL 0x01C89F07u
+#define FQ_FP_CONTROL 0x07C89F07u
 #define FQ_FP_DEFAULT 0u
 static inline uint64_t fq_fp_read(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
 static inline void fq_fp_write(uint64_t v) { _WriteStatusReg(ARM64_FPCR, (int64_t)v); }

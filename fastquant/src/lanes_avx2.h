@@ -51,8 +51,13 @@ LANE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 LANE vf vf_at_most(vf limit, vf v) { return _mm256_min_ps(limit, v); }
 /* The other way round, NaN becomes the limit. */
 LANE vf vf_at_least(vf limit, vf v) { return _mm256_max_ps(v, limit); }
-/* And here too. */
+/* And here too. It is not a signalling one. */
 LANE vf vf_at_most_always(vf limit, vf v) { return _mm256_min_ps(v, limit); }
+/* NaN becomes `low`. */
+LANE vf vf_within(vf low, vf high, vf v) { return vf_at_most(high, vf_at_least(low, v)); }
+/* For what becomes an integer by vi_nearest, perhaps after a division: at most the limit. NaN may stay or become a number
+ * that saturates on the other side, whichever vi_nearest wants: here it makes the lowest integer of NaN. */
+LANE vf vf_bounded(vf limit, vf v) { return vf_at_most(limit, v); }
 /* For ranges, where NaN is found by other means. */
 LANE vf vf_min(vf a, vf b) { return _mm256_min_ps(a, b); }
 LANE vf vf_max(vf a, vf b) { return _mm256_max_ps(a, b); }
@@ -88,10 +93,10 @@ LANE vf vf_bits(vi v) { return _mm256_castsi256_ps(v); }
 /* Nearest, ties to even, for finite v <= 32768. NaN, both infinities and anything below int32 become INT32_MIN (the
  * instruction's "integer indefinite"), which the saturating narrowing below turns into the lowest code. */
 LANE vi vi_nearest(vf v) { return _mm256_cvtps_epi32(v); }
-/* A bit for each lane that is > 0, the first the highest. */
-LANE int v_positive(vf v)
+/* A bit for each of 8 that is > 0, the first the highest. */
+LANE int v_positive(const vf v[8 / LANES])
 {
-    const vf reversed = _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+    const vf reversed = _mm256_permutevar8x32_ps(v[0], _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
     return _mm256_movemask_ps(_mm256_cmp_ps(reversed, _mm256_setzero_ps(), _CMP_GT_OQ));
 }
 
@@ -109,8 +114,8 @@ VD_EACH(vd_mul, _mm256_mul_pd)
 VD_EACH(vd_div, _mm256_div_pd)
 VD_EACH(vd_min, _mm256_min_pd)
 VD_EACH(vd_max, _mm256_max_pd)
-LANE vd vd_at_most(vd limit, vd v) { return vd_min(limit, v); }
-LANE vd vd_at_least(vd limit, vd v) { return vd_max(v, limit); }
+/* As vf_within. NaN is not a signalling one. */
+LANE vd vd_within(vd low, vd high, vd v) { return vd_min(high, vd_max(v, low)); }
 LANE vd vd_load(const double *p) { vd r = {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; return r; }
 LANE vd vd_set(double v) { vd r = {_mm256_set1_pd(v), _mm256_set1_pd(v)}; return r; }
 LANE void vd_store(double *p, vd v, int stream)

@@ -66,27 +66,33 @@ static void unpack_tile(const fq_tile *t)
         unpack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
 }
 
+/* A byte of signs. */
 LANE int signs_of(const char *x, int real)
 {
-    /* Rounded to odd, a float64 that is not 0 does not become 0. */
-    return v_positive(real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)x)) : load_reals(real, x));
+    vf v[8 / LANES];
+    for (size_t k = 0; k < 8 / LANES; k++) {
+        const char *at = x + k * LANES * real_bytes(real);
+        /* Rounded to odd, a float64 that is not 0 does not become 0. */
+        v[k] = real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)at)) : load_reals(real, at);
+    }
+    return v_positive(v);
 }
 
 LANE void signs_tile(const fq_tile *t, int real)
 {
-    const size_t n = (size_t)t->n, size = real_bytes(real), in = LANES * size;
+    const size_t n = (size_t)t->n, size = real_bytes(real), in = 8 * size;
     for (ptrdiff_t r = 0; r < t->rows; r++) {
         const char *x = t->in + r * t->in_step;
         char *bits = t->out + r * t->out_step;
-        char rest[LANES * sizeof(double)] = {0};
+        char rest[8 * sizeof(double)] = {0};
         size_t i = 0;
-        for (; n - i >= LANES; i += LANES, x += in) {
+        for (; n - i >= 8; i += 8, x += in) {
             lane_prefetch(x, in, ahead_of(t));
-            bits[i / LANES] = (char)signs_of(x, real);
+            bits[i / 8] = (char)signs_of(x, real);
         }
         if (i < n) {
             memcpy(rest, x, (n - i) * size);
-            bits[i / LANES] = (char)signs_of(rest, real);
+            bits[i / 8] = (char)signs_of(rest, real);
         }
     }
 }

@@ -8,6 +8,13 @@
 #define FQ_HAVE_AVX2 0
 #endif
 
+/* Big-endian Arm numbers the bytes of a vector otherwise. */
+#if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && !defined(FQ_PORTABLE_ONLY)
+#define FQ_HAVE_NEON 1
+#else
+#define FQ_HAVE_NEON 0
+#endif
+
 /* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define LANE static __forceinline

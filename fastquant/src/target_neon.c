@@ -1,0 +1,20 @@
+/* NEON, which every 64-bit Arm CPU has: there is no instruction set to open. */
+#include "target.h"
+
+#if FQ_HAVE_NEON
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+#include "floats.h"
+#include "numerics.h"
+#include "spans.h"
+
+#define TARGET_SPANS fq_neon_spans
+#include "lanes_neon.h"
+#include "spans.inc.h"
+
+#else
+typedef int fq_no_neon;  /* ISO C wants a declaration in every file */
+#endif
