@@ -174,7 +174,7 @@ LANE void small_values(const char *q, vf v[4], const lane_code *c)
         v[k] = vf_load(values + k * LANES);
 }
 
-/* Eight codes as integers; small integers as bytes that have been extended. */
+/* LANES codes as integers; small integers as bytes that have been extended. */
 LANE vi load_integers(int kind, const char *q)
 {
     switch (kind) {

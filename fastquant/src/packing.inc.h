@@ -66,10 +66,13 @@ static void unpack_tile(const fq_tile *t)
         unpack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
 }
 
-LANE int signs_of(const char *x, int real)
+/* Of LANES reals, a byte for each eight of them. */
+LANE void signs_of(const char *x, char *bits, int real)
 {
     /* Rounded to odd, a float64 that is not 0 does not become 0. */
-    return v_positive(real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)x)) : load_reals(real, x));
+    const int positive = v_positive(real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)x)) : load_reals(real, x));
+    for (int k = 0; k < LANES / 8; k++)
+        bits[k] = (char)(positive >> 8 * k);
 }
 
 LANE void signs_tile(const fq_tile *t, int real)
@@ -78,15 +81,16 @@ LANE void signs_tile(const fq_tile *t, int real)
     for (ptrdiff_t r = 0; r < t->rows; r++) {
         const char *x = t->in + r * t->in_step;
         char *bits = t->out + r * t->out_step;
-        char rest[LANES * sizeof(double)] = {0};
+        char rest[LANES * sizeof(double)] = {0}, last[LANES / 8];
         size_t i = 0;
         for (; n - i >= LANES; i += LANES, x += in) {
             lane_prefetch(x, in, ahead_of(t));
-            bits[i / LANES] = (char)signs_of(x, real);
+            signs_of(x, bits + i / 8, real);
         }
         if (i < n) {
             memcpy(rest, x, (n - i) * size);
-            bits[i / LANES] = (char)signs_of(rest, real);
+            signs_of(rest, last, real);
+            memcpy(bits + i / 8, last, (n - i + 7) / 8);
         }
     }
 }

@@ -219,7 +219,7 @@ LANE int scale_values(lane_batch *b, size_t n, float power)
     return 1;
 }
 
-/* What a vector of 8 elements is converted with: the same in all lanes for a row, a lane's own for columns. Members that a
+/* What a vector of elements is converted with: the same in all lanes for a row, a lane's own for columns. Members that a
  * kernel does not use cost nothing: everything is inlined. */
 typedef struct {
     vf scale, minus_offset, plus_offset;  /* the offsets that change nothing are -0 */

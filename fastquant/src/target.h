@@ -8,6 +8,13 @@
 #define FQ_HAVE_AVX2 0
 #endif
 
+/* FQ_SIMDE: its instructions in portable C instead, for tests on CPUs without it (CONTRIBUTING.md). */
+#if FQ_HAVE_AVX2
+#define FQ_HAVE_AVX512 1
+#else
+#define FQ_HAVE_AVX512 0
+#endif
+
 /* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define LANE static __forceinline
