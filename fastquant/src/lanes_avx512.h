@@ -1,9 +1,9 @@
-/* Lane operations for AVX-512 (F, BW, DQ, VL) + FMA + F16C: vectors of 16 floats (vf) and of 16 int32 (vi), and pairs of
- * vectors of 8 doubles (vd), which are 16 as well.
+/* Lane operations for AVX-512 (F, BW, DQ, VL) + FMA + F16C: vectors of 16 floats (vf) and of 16 int32 (vi), and pairs
+ * of vectors of 8 doubles (vd), which are 16 as well. The same names as in lanes_avx2.h.
  *
- * The same names as in lanes_avx2.h, where what the spans rely on is explained too; here, what is different. Comparisons
- * leave a bit for each lane in a register of their own kind; only the operations that the spans combine further (vi_equal,
- * vi_above, vi_nan_lanes) make lanes of all ones or zeros of them. */
+ * Comparisons leave a bit for each lane in a register of another kind; only the operations that the spans combine
+ * further (vi_equal, vi_above, vi_nan_lanes) make lanes of all ones or zeros of them. What is included before has the
+ * intrinsics: the compiler's, or an emulation. */
 
 #define LANES 16
 #define STREAM_BYTES 16  /* the alignment that a streaming store wants */
@@ -14,7 +14,7 @@ typedef __m512i vi;
 typedef __m512i vb;  /* 4 * LANES codes of one byte */
 typedef struct { __m512d a, b; } vd;
 
-/* ---- memory: `stream` is for arrays that no cache will hold, and 16 bytes at a time for outputs aligned no better ---- */
+/* ---- memory: `stream` is for arrays that no cache will hold, by 16 bytes for outputs aligned no better ---- */
 
 LANE void v_store_32(void *p, __m256i v, int stream)
 {
@@ -153,7 +153,8 @@ LANE vd vd_from_vf(vf v)
 }
 LANE vf vf_from_vd(vd v)
 {
-    return _mm512_castsi512_ps(v_joined(_mm256_castps_si256(_mm512_cvtpd_ps(v.a)), _mm256_castps_si256(_mm512_cvtpd_ps(v.b))));
+    const __m256i a = _mm256_castps_si256(_mm512_cvtpd_ps(v.a)), b = _mm256_castps_si256(_mm512_cvtpd_ps(v.b));
+    return _mm512_castsi512_ps(v_joined(a, b));
 }
 
 /* Round to odd, as fq_odd_f32 has it. */
@@ -190,14 +191,15 @@ LANE void vf_store_bf16(uint16_t *p, vf v, int nans, int stream)
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
     if (nans)
-        rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x00400000));
+        rounded = _mm512_mask_or_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), bits,
+                                       _mm512_set1_epi32(0x00400000));
     v_store_32(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)), stream);
 }
 
 /* ---- codes: four vectors of integers narrow to one of bytes ---- */
 
-/* The packs work on each quarter of the register: of the sixteen groups of four codes, quarter i holds number i of each of
- * the four vectors, where i of them should be the four of vector i. A transposition, which is its own inverse. */
+/* The packs work on each quarter of the register. Of the sixteen groups of four codes, quarter i then holds number i of
+ * each of the four vectors, and should hold the four of vector i: a transposition, which is its own inverse. */
 LANE vb vb_in_order(vb v)
 {
     return _mm512_permutexvar_epi32(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
@@ -229,8 +231,9 @@ LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
     return _mm512_packus_epi16(ab, cd);
 }
 
-/* Codes without sign, times 2^shift and plus `base`, in all below 2^15, get the signs of four vectors of floats. Signs go
- * the same way as codes: saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
+/* Codes without sign, times 2^shift and plus `base`, in all below 2^15, get the signs of four vectors of floats. Signs
+ * go the same way as codes: saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0
+ * has no sign. */
 LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shift, int sign, int not_zero)
 {
     const __m512i less = _mm512_set1_epi16((short)base);
@@ -287,8 +290,8 @@ LANE int vb_any_rare(vb codes, const v_small_float *f)
     return (above | _mm512_cmpeq_epi8_mask(codes, _mm512_set1_epi8((char)f->rare))) != 0;
 }
 
-/* All of a block that has none but the upper ones, by way of float32, which has room for the exponent but not, at the same
- * speed, for subnormals: False if there are any. */
+/* All of a block that has none but the upper ones, by way of float32, which has room for the exponent but not, at the
+ * same speed, for subnormals: False if there are any. */
 LANE int vf_widen_upper(const void *p, const v_small_float *f, vf v[4])
 {
     const __m512i keep = _mm512_set1_epi32((int)(0x80000000u | (unsigned)f->magnitude << (f->up + 13)));
@@ -334,8 +337,8 @@ LANE void vf_widen_small_float(const void *p, const v_small_float *f, vf *first,
     *second = _mm512_mask_add_ps(*second, (__mmask16)(upper >> 16), *second, *second);
 }
 
-/* ---- packed codes, low bits first: 4 * LANES codes, as they were narrowed, to 32 or 16 bytes, and from them in order; of
- * codes nothing but their low bits counts ---- */
+/* ---- packed codes, low bits first: 4 * LANES codes, as they were narrowed, to 32 or 16 bytes, and from them in order;
+ * of codes nothing but their low bits counts ---- */
 
 /* Neighbours become one number by a multiply-add of bytes: low + 16 * high, or low + 4 * high. */
 LANE __m512i v_pairs(vb v, int mask, int weight)
@@ -343,8 +346,8 @@ LANE __m512i v_pairs(vb v, int mask, int weight)
     return _mm512_maddubs_epi16(vb_mask(v, mask), _mm512_set1_epi16((short)(weight << 8 | 1)));
 }
 
-/* Two blocks as much as a line of a cache. A group is two bytes now, and each quarter holds four of each block: they are
- * transposed as in vb_in_order. */
+/* Two blocks, as much as a line of a cache. A group is two bytes now, and each quarter holds four of each block, which
+ * are transposed as in vb_in_order. */
 LANE __m512i v_pack_4_twice(vb a, vb b)
 {
     const __m512i groups = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
@@ -384,8 +387,8 @@ LANE vb v_unpack_2(const void *packed)
 
 /* ---- across lanes ---- */
 
-/* Lane i is the lowest (highest) lane of v[i]: each step pairs lanes that stand for one vector, until each has one left;
- * first within quarters of the register, then between them. */
+/* Lane i is the lowest (highest) lane of v[i]: each step pairs lanes that stand for one vector, until each has one
+ * left, first within quarters of the register, then between them. */
 #define VF_ACROSS(name, op)                                                                                       \
     LANE vf name##_pair(vf a, vf b)                                                                               \
     {                                                                                                             \

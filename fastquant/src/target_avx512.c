@@ -18,6 +18,9 @@
 
 #define TARGET_SPANS fq_avx512_spans
 #if !defined(FQ_SIMDE)
+extern const fq_span_table fq_avx2_spans;
+#define NARROWER_SPANS fq_avx2_spans
+#define NARROWER_BELOW 256
 FQ_OPEN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
 #endif
 #include "lanes_avx512.h"
