@@ -18,7 +18,10 @@ else:
     if not any(flag.startswith("-g") for flag in os.environ.get("CFLAGS", "").split()):
         flags.append("-g0")
 
-c_sources = ("dispatch", "floats", "native", "numerics", "threads", "target_avx2", "target_neon")
+c_sources = (
+    *("dispatch", "floats", "native", "numerics", "threads"),
+    *("target_avx2", "target_avx512", "target_neon"),
+)
 
 kernels = Extension(
     "fastquant._kernels",

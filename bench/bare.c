@@ -1,7 +1,7 @@
 /* The memory limit: span kernels beside bare loops that load and stream the same bytes and compute nothing.
  *
  *     cc -O3 -ffp-contract=off -fno-trapping-math -Ifastquant bench/bare.c \
- *        fastquant/src/{dispatch,floats,numerics,target_avx2}.c -o bare -lm
+ *        fastquant/src/{dispatch,floats,numerics,target_avx2,target_avx512}.c -o bare -lm
  *     ./bare [elements]          64Mi unless given
  *
  * Rounds of all loops in turns; the best time of each, and the kernel's over the bare loop's. x86-64 with AVX2. */

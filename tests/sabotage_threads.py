@@ -135,7 +135,7 @@ EDITS = [
     # ---- signs ----
     Edit("signs: low bits first", LANES, [("7, 6, 5, 4, 3, 2, 1, 0", "0, 1, 2, 3, 4, 5, 6, 7")]),
     Edit("signs: zero too", LANES, [("_mm256_setzero_ps(), _CMP_GT_OQ)", "_mm256_setzero_ps(), _CMP_GE_OQ)")]),
-    Edit("signs: no rest", SPANS, [("bits[i / 8] = (char)signs_of(rest, real);", "bits[i / 8] = 0;")]),
+    Edit("signs: no rest", SPANS, [("signs_of(rest, last, real);", "memset(last, 0, sizeof last);")]),
     Edit("signs: portable, beyond the end", PORTABLE, [("(j * 8 + k < n and x[j * 8 + k] > 0)", "(x[j * 8 + k] > 0)")]),
     Edit("signs: portable, NaN", PORTABLE, [("and x[j * 8 + k] > 0)", "and not x[j * 8 + k] <= 0)")]),
     Edit(

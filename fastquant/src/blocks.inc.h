@@ -221,16 +221,16 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
     }
 }
 
-/* Two codes a byte, four blocks at a time: with 8 lanes a line that is streamed is then written at once, or two if they
- * share it. */
+/* Two codes a byte, LINE_BLOCKS blocks at a time: where they fill a line of a cache that is streamed, it is written at
+ * once, or two if they share it. */
 LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane_cursor *c, const lane_run_params *p,
                            int real, int kind, int how, int columns, int stream)
 {
     const size_t in = BLOCK * real_bytes(real);
     size_t done = 0;
-    for (; blocks - done >= 4; q += 2 * BLOCK) {
-        vb codes[4];
-        for (int k = 0; k < 4; k++, done++) {
+    for (; blocks - done >= LINE_BLOCKS; q += LINE_BLOCKS * BLOCK / 2) {
+        vb codes[LINE_BLOCKS];
+        for (int k = 0; k < LINE_BLOCKS; k++, done++) {
             lane_block b;
             if (!columns && c->left == 0)
                 cursor_next(c, p, real, how);
@@ -285,8 +285,8 @@ LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const
 
 /* ---- dequantize, fake_quantize ---- */
 
-LANE void dequantize_vector(vi integers, vf values, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                       int kind, int how, int columns, int stream)
+LANE void dequantize_lanes(vi integers, vf values, char *x, size_t j, const lane_cursor *c, const lane_run_params *p,
+                           int real, int kind, int how, int columns, int stream)
 {
     const vi zero_point = zero_point_at(c, p, j, real, columns);
     if (real == FQ_f64) {
@@ -323,7 +323,7 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
             integers = load_integers(kind, q + k * LANES * code_bytes(kind));
         else if (how != FQ_ONE_PRODUCT || real == FQ_f64)  /* elsewhere the scale has it */
             values[k] = vf_mul(values[k], vf_set(p->code.values.power));
-        dequantize_vector(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
+        dequantize_lanes(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
     }
 }
 

@@ -65,6 +65,25 @@ static int runs_avx2(void)
 extern const fq_span_table fq_avx2_spans;
 #endif
 
+#if FQ_HAVE_AVX512
+/* F, BW, DQ and VL beside AVX2; the operating system saves the mask registers and all of the 32 wide ones too. */
+static int runs_avx512(void)
+{
+#if !defined(FQ_SIMDE)
+    const unsigned wanted = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
+    unsigned more[4];
+    if (!runs_avx2() || (xcr0() & 0xE6) != 0xE6)
+        return 0;
+    cpuid(7, more);
+    return (more[1] & wanted) == wanted;
+#else
+    return 1;
+#endif
+}
+
+extern const fq_span_table fq_avx512_spans;
+#endif
+
 #if FQ_HAVE_NEON
 extern const fq_span_table fq_neon_spans;
 #endif
@@ -73,6 +92,9 @@ static const fq_target targets[] = {
     {"portable", runs_everywhere, &fq_portable_spans},
 #if FQ_HAVE_AVX2
     {"avx2", runs_avx2, &fq_avx2_spans},
+#endif
+#if FQ_HAVE_AVX512
+    {"avx512", runs_avx512, &fq_avx512_spans},
 #endif
 #if FQ_HAVE_NEON
     {"neon", runs_everywhere, &fq_neon_spans},

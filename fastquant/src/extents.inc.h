@@ -165,6 +165,10 @@ LANE void extent_rows(const fq_tile *t, int real)
     const ptrdiff_t ahead = ahead_of(t);
     const int are_short = t->n % LANES == 0 && t->n > 0 && t->n <= SHORT_ROW && t->extent_step == 1;
     ptrdiff_t long_until = 0;
+    if (NARROWER_EXTENTS || is_for_narrower(t, LANES)) {
+        NARROWER_SPANS[FQ_minmax][real][0](t);
+        return;
+    }
     for (ptrdiff_t r = 0; r < t->rows; r++) {
         const ptrdiff_t at = r * t->extent_step;
         const char *x = t->in + r * t->in_step;

@@ -7,6 +7,7 @@
 
 #define LANES 8
 #define STREAM_BYTES 16  /* the alignment that a streaming store wants */
+#define LINE_BLOCKS 4    /* blocks of codes of 4 bits that fill a line of a cache */
 
 typedef __m256 vf;
 typedef __m256i vi;
@@ -93,8 +94,8 @@ LANE vf vf_bits(vi v) { return _mm256_castsi256_ps(v); }
 /* Nearest, ties to even, for finite v <= 32768. NaN, both infinities and anything below int32 become INT32_MIN (the
  * instruction's "integer indefinite"), which the saturating narrowing below turns into the lowest code. */
 LANE vi vi_nearest(vf v) { return _mm256_cvtps_epi32(v); }
-/* A bit for each of 8 that is > 0, the first the highest. */
-LANE int v_positive(const vf v[8 / LANES])
+/* A bit for each lane that is > 0: of each eight lanes the first has the highest bit of a byte. */
+LANE int v_positive(const vf *v)
 {
     const vf reversed = _mm256_permutevar8x32_ps(v[0], _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
     return _mm256_movemask_ps(_mm256_cmp_ps(reversed, _mm256_setzero_ps(), _CMP_GT_OQ));
@@ -365,8 +366,8 @@ LANE __m256i v_pack_4_twice(vb a, vb b)
     return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(halves, 0xD8), groups);
 }
 
-/* Four times as many, as much as a line of a cache. */
-LANE void v_pack_4_line(const vb codes[4], void *packed, int stream)
+/* As much as a line of a cache. */
+LANE void v_pack_4_line(const vb codes[LINE_BLOCKS], void *packed, int stream)
 {
     __m256i first = v_pack_4_twice(codes[0], codes[1]), second = v_pack_4_twice(codes[2], codes[3]);
     vb_store(packed, first, stream);

@@ -7,6 +7,7 @@
 #include <arm_neon.h>
 
 #define LANES 4
+#define LINE_BLOCKS 4  /* blocks of codes of 4 bits that are packed at once: half a line of a cache */
 #define STREAM_BYTES 1  /* none: CPUs stop caching by themselves where whole lines are written one after another */
 
 typedef float32x4_t vf;
@@ -79,8 +80,8 @@ LANE vf vf_bits(vi v) { return vreinterpretq_f32_s32(v); }
 
 /* Nearest, ties to even, of what vf_bounded and vf_within leave: no NaN, and nothing above int32. */
 LANE vi vi_nearest(vf v) { return vcvtnq_s32_f32(v); }
-/* A bit for each of 8 that is > 0, the first the highest. */
-LANE int v_positive(const vf v[8 / LANES])
+/* A bit for each of two vectors' lanes that is > 0, the first the highest. */
+LANE int v_positive(const vf *v)
 {
     static const uint16_t bits[8] = {128, 64, 32, 16, 8, 4, 2, 1};
     const vf zero = vdupq_n_f32(0.0f);
@@ -341,7 +342,7 @@ LANE void v_pack_4(vb codes, void *packed, int stream)
 }
 
 /* Four times as many. */
-LANE void v_pack_4_line(const vb codes[4], void *packed, int stream)
+LANE void v_pack_4_line(const vb codes[LINE_BLOCKS], void *packed, int stream)
 {
     vb_store(packed, v_pairs_4(codes[0], codes[1]), stream);
     vb_store((char *)packed + 16, v_pairs_4(codes[2], codes[3]), stream);

@@ -66,33 +66,40 @@ static void unpack_tile(const fq_tile *t)
         unpack_row(t->in + r * t->in_step, t->out + r * t->out_step, (size_t)t->n, t->packs);
 }
 
-/* A byte of signs. */
-LANE int signs_of(const char *x, int real)
+/* Vectors whose signs are whole bytes, and how many elements those are. */
+#define SIGN_VECTORS (LANES < 8 ? 8 / LANES : 1)
+#define SIGNS (SIGN_VECTORS * LANES)
+
+LANE void signs_of(const char *x, char *bits, int real)
 {
-    vf v[8 / LANES];
-    for (size_t k = 0; k < 8 / LANES; k++) {
+    vf v[SIGN_VECTORS];
+    int positive;
+    for (size_t k = 0; k < SIGN_VECTORS; k++) {
         const char *at = x + k * LANES * real_bytes(real);
         /* Rounded to odd, a float64 that is not 0 does not become 0. */
         v[k] = real == FQ_f64 ? vf_odd_from_vd(vd_load((const double *)at)) : load_reals(real, at);
     }
-    return v_positive(v);
+    positive = v_positive(v);
+    for (int k = 0; k < SIGNS / 8; k++)
+        bits[k] = (char)(positive >> 8 * k);
 }
 
 LANE void signs_tile(const fq_tile *t, int real)
 {
-    const size_t n = (size_t)t->n, size = real_bytes(real), in = 8 * size;
+    const size_t n = (size_t)t->n, size = real_bytes(real), in = SIGNS * size;
     for (ptrdiff_t r = 0; r < t->rows; r++) {
         const char *x = t->in + r * t->in_step;
         char *bits = t->out + r * t->out_step;
-        char rest[8 * sizeof(double)] = {0};
+        char rest[SIGNS * sizeof(double)] = {0}, last[SIGNS / 8];
         size_t i = 0;
-        for (; n - i >= 8; i += 8, x += in) {
+        for (; n - i >= SIGNS; i += SIGNS, x += in) {
             lane_prefetch(x, in, ahead_of(t));
-            bits[i / 8] = (char)signs_of(x, real);
+            signs_of(x, bits + i / 8, real);
         }
         if (i < n) {
             memcpy(rest, x, (n - i) * size);
-            bits[i / 8] = (char)signs_of(rest, real);
+            signs_of(rest, last, real);
+            memcpy(bits + i / 8, last, (n - i + 7) / 8);
         }
     }
 }

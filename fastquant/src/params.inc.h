@@ -11,6 +11,7 @@
 
 /* Behind each array a block more, so that the vectors of a last block may be loaded whole. */
 #define SPARE (4 * LANES)
+_Static_assert((FQ_ROOM_SETS + SPARE) * 20 <= FQ_ROOM_BYTES, "a tile's room has spare places for each array");
 
 typedef struct {
     double bytes[(BATCH + SPARE) * 20 / sizeof(double)];

@@ -11,6 +11,17 @@
 
 #define BLOCK (4 * LANES)
 
+/* What is not of whole blocks goes through a buffer, or some of it is done twice: a short row feels it the more the
+ * longer a block is. For rows below some length, and ranges of rows, a target may name one with shorter blocks, which
+ * runs wherever it does. */
+#if !defined(NARROWER_SPANS)
+#define NARROWER_SPANS fq_portable_spans
+#define NARROWER_BELOW 0
+#define NARROWER_EXTENTS 0
+#endif
+
+LANE int is_for_narrower(const fq_tile *t, int whole) { return t->n < NARROWER_BELOW && t->n % whole != 0; }
+
 #include "params.inc.h"
 #include "codes.inc.h"
 #include "extents.inc.h"
@@ -242,6 +253,10 @@ LANE void lane_span(int op, const fq_tile *t, int real, int kind, int columns)
         return;
     if (is_rare(op, t, real, kind)) {
         fq_portable_spans[columns ? op + FQ_quantize_columns - FQ_quantize : op][real][t->code](t);
+        return;
+    }
+    if (is_for_narrower(t, BLOCK)) {
+        NARROWER_SPANS[columns ? op + FQ_quantize_columns - FQ_quantize : op][real][t->code](t);
         return;
     }
     if (real == FQ_f64)

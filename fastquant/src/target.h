@@ -8,6 +8,13 @@
 #define FQ_HAVE_AVX2 0
 #endif
 
+/* FQ_SIMDE: its instructions in portable C instead, for tests on CPUs without it (CONTRIBUTING.md). */
+#if FQ_HAVE_AVX2
+#define FQ_HAVE_AVX512 1
+#else
+#define FQ_HAVE_AVX512 0
+#endif
+
 /* Big-endian Arm numbers the bytes of a vector otherwise. */
 #if defined(__aarch64__) && defined(__ARM_NEON) && !defined(__AARCH64EB__) && !defined(FQ_PORTABLE_ONLY)
 #define FQ_HAVE_NEON 1
