@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from values import CODE_TYPES, FLOAT_TYPES, REAL_TYPES, assert_same, real_dtype
+from values import ALL_CODES, FLOAT_TYPES, REAL_TYPES, assert_same, real_dtype
 
 import fastquant as fq
 from fastquant import _kernels, _rules
@@ -107,7 +107,7 @@ def test_rows_and_columns(cy, real, target):
     arithmetic = np.float64 if real == "float64" else np.float32
     for kernel, n, axis in (("", 5, 0), ("_columns", 77, 1)):
         scales = rng.uniform(0.01, 1, n).astype(arithmetic)
-        for code in CODE_TYPES:
+        for code in ALL_CODES:
             zero_points = np.zeros(n, np.int32) if code in FLOAT_TYPES else rng.integers(-5, 99_999, n, np.int32)
             sets = {
                 "scales": scales.ctypes.data, "zero_points": zero_points.ctypes.data, "scale_step": 1,
@@ -250,7 +250,7 @@ def test_tiles_of_later_headers_and_of_earlier_ones(call):
 
 
 def test_qparams(cy):
-    for code in CODE_TYPES:
+    for code in ALL_CODES:
         number = cy.number("code", code)
         for symmetric in (True, False):
             for narrow in (True, False):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import ml_dtypes
 import numpy as np
 import pytest
-from values import CODE_TYPES, REAL_TYPES, assert_same, real_dtype
+from values import ALL_CODES, REAL_TYPES, assert_same, real_dtype
 
 import fastquant as fq
 from fastquant import Dequantizer, Quantizer
@@ -51,7 +51,7 @@ def reals(real: str) -> np.ndarray:
 def test_quantizer(real, name, target):
     scale, zero_point, options = PARAMETERS[name]
     x = reals(real)
-    for codes in CODE_TYPES:
+    for codes in ALL_CODES:
         if codes.startswith("float") and np.any(zero_point):
             with pytest.raises(ValueError, match=f"zero_point: got .*, expected 0: {codes} has no zero point"):
                 Quantizer(scale, zero_point, dtype=codes, **options)
@@ -75,7 +75,7 @@ def test_quantizer(real, name, target):
 def test_dequantizer(real, name, target):
     scale, zero_point, options = PARAMETERS[name]
     dequantizer = Dequantizer(scale, zero_point, dtype=real, **options)
-    for codes in (*CODE_TYPES, "int32"):
+    for codes in (*ALL_CODES, "int32"):
         q = np.random.default_rng(10).integers(0, 4, SHAPE).astype(real_dtype(codes))
         if codes.startswith("float") and np.any(zero_point):
             with pytest.raises(ValueError, match=f"zero_point: got .*, expected 0: {codes} has no zero point"):
