@@ -11,7 +11,7 @@ cdef enum:
 
 # Below the first, in bytes moved, waking a thread takes longer than it helps; the second is the smallest part, the third
 # what rows are cut at, in elements: pages of the smallest codes.
-cdef ptrdiff_t parallel_from_bytes = 2 << 20
+cdef ptrdiff_t parallel_from_bytes = 4 << 20
 cdef ptrdiff_t part_bytes = 256 << 10
 cdef ptrdiff_t part_step = 4096
 

@@ -54,7 +54,7 @@ EDITS = [
             )
         ],
     ),
-    Edit("split: small calls too", SPLIT, [("parallel_from_bytes = 2 << 20", "parallel_from_bytes = 0")]),
+    Edit("split: small calls too", SPLIT, [("parallel_from_bytes = 4 << 20", "parallel_from_bytes = 0")]),
     # ---- the pool ----
     Edit("pool: a caller does not wait", POOL, [("    while (j.unfinished > 0)\n        wait_for(&done);\n", "")]),
     Edit("pool: a part twice", POOL, [("const int part = j->next++;", "const int part = j->next++ / 2;")]),

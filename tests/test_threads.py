@@ -395,7 +395,7 @@ print("refused" if failed is not None else "imported")
 def test_small_arrays_are_not_split():
     usual = _kernels.set_parallel(0, 1, 32)
     assert _kernels.set_parallel(*usual) == (0, 1, 32)
-    assert usual == (2 << 20, 256 << 10, 4096)
+    assert usual == (4 << 20, 256 << 10, 4096)
     assert _kernels.threads() == fq.get_num_threads()
 
 
