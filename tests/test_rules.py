@@ -227,5 +227,5 @@ def test_signs_stay_within_their_bytes(target):
 
 def test_the_kernel_of_signs_takes_arrays_of_reals_with_an_axis_alone():
     for a in (np.zeros(3, np.int32), np.zeros((), np.float32), np.zeros(3, ">f4").astype("S4")):
-        with pytest.raises((TypeError, ValueError, RuntimeError)):
+        with pytest.raises(ValueError, match="an array changed"):
             _kernels.signs(a)
