@@ -186,7 +186,9 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
     p.code = lane_code_of(t);
     for (size_t first = 0; first < all;) {
         const lane_part part = part_of(t, first, most, single, columns);
-        lane_prepare(&b, t, part.set, part.sets, t->rule != FQ_divide || (columns && t->run < 8 && t->rows * t->run < 8) ? FQ_GENERAL : best);
+        /* Few uses do not pay for preparing; t->run first, since the product of two large ones may overflow. */
+        const int rare = columns && t->run < 8 && t->rows * t->run < 8;
+        lane_prepare(&b, t, part.set, part.sets, t->rule != FQ_divide || rare ? FQ_GENERAL : best);
         if (columns && t->run > 1)
             lane_spread(&b, t, part.sets, part.phase, part.m);
         if (op == FQ_dequantize && !b.has_offset) {
