@@ -11,7 +11,7 @@ if _find_spec("fastquant._kernels") is None:
         "installed package is found, or build the kernels in place with: pip install -e ."
     )
 
-from fastquant import cpu
+from fastquant import _memory, cpu  # noqa: F401  # the first sets how much memory is kept
 from fastquant._kernels import (
     Dequantizer,
     Quantizer,

@@ -189,7 +189,7 @@ def pack(q: Any) -> Array:
         raise TypeError(f"q: got an array of {codes.name}, expected {expected}")
     if a.ndim == 0:
         raise ValueError("q: got an array of shape (), expected one with an axis to pack along")
-    packed = np.empty(packed_shape(a.shape, codes), _UINT8)
+    packed = _kernels.empty(packed_shape(a.shape, codes), _UINT8)
     _kernels.repack(a, packed, codes.row, False)
     return packed
 
@@ -211,6 +211,6 @@ def unpack(p: Any, dtype: Any, shape: Any) -> Array:
     wanted = _shape(shape)
     if not wanted or min(wanted) < 0 or packed_shape(wanted, codes) != a.shape:
         raise ValueError(f"shape: got {wanted}, expected one of {codes.name} that packs into {a.shape}, the shape of p")
-    codes_out = np.empty(wanted, codes.dtype)
+    codes_out = _kernels.empty(wanted, codes.dtype)
     _kernels.repack(a, codes_out, codes.row, True)
     return codes_out

@@ -174,7 +174,7 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     begin_extent(&t, lo, hi, &poison)
     t.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
-    run_tile(fq_active_table()[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0)
+    run_tile(fq_active_table()[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0, False)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0
     finite = settle(lo, hi, &poison, 1)
     fq_fpenv_leave(env)
@@ -307,7 +307,7 @@ def quantize_dynamic(x, dtype="int8", *, symmetric=True, narrow_range=False, axi
             fq_qparams_f32(&lo, &hi, 1, &scheme, &p.single_scale, &p.zero_point)
             fq_fpenv_leave(env)
             q = new_like(<cnp.ndarray> x, array_type_of_code[code]) if out is None else out
-            run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p)
+            run_plain(FQ_quantize, <cnp.ndarray> x, <cnp.ndarray> q, &p, True)
             return named(Quantized, (q, float32_scalar(p.single_scale), int32_scalar(p.zero_point)))
     elif (code >= 0 and (packed is False or packed is True)
             and fq_scheme_of(&scheme, code, symmetric, narrow_range, True)):

@@ -371,7 +371,7 @@ def signs(cnp.ndarray x):
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(x, i)
     shape[ndim - 1] = packed_length(shape[ndim - 1], 1)
-    bits = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_UINT8, 0)
+    bits = new_array(ndim, shape, cnp.NPY_UINT8)
     if cnp.PyArray_SIZE(x) > 0:
         read_grid(&g, ndim, cnp.PyArray_DIMS(x), None, None)
         begin_walk(&w)

@@ -123,7 +123,7 @@ cdef inline bint apart(cnp.ndarray a, object b) noexcept:
 cdef inline object output_for(object out, cnp.ndarray src, int ndim, cnp.npy_intp *shape, int type_number, bint packed):
     """A new array, or out if it is one of that shape and type that shares no memory with src or is src; or None."""
     if out is None:
-        return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
+        return new_array(ndim, shape, type_number)
     if not (cnp.PyArray_CheckExact(out) and cnp.PyArray_TYPE(<cnp.ndarray> out) == type_number
             and cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out) and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim):
         return None
@@ -254,7 +254,7 @@ cdef object pack_plain(object q):
     for i in range(ndim):
         shape[i] = cnp.PyArray_DIM(<cnp.ndarray> q, i)
     shape[ndim - 1] = packed_length(shape[ndim - 1], bits)
-    packed = cnp.PyArray_EMPTY(ndim, shape, cnp.NPY_UINT8, 0)
+    packed = new_array(ndim, shape, cnp.NPY_UINT8)
     repack_plain(<cnp.ndarray> q, packed, code, False)
     return packed
 
@@ -281,6 +281,6 @@ cdef object unpack_plain(object p, int code, object shape):
             return NotImplemented
     if cnp.PyArray_DIM(<cnp.ndarray> p, ndim - 1) > 1 and cnp.PyArray_STRIDE(<cnp.ndarray> p, ndim - 1) != 1:
         return NotImplemented
-    codes = cnp.PyArray_EMPTY(ndim, lengths, array_type_of_code[code], 0)
+    codes = new_array(ndim, lengths, array_type_of_code[code])
     repack_plain(<cnp.ndarray> p, codes, code, True)
     return codes

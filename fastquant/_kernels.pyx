@@ -191,6 +191,7 @@ cdef inline int real_of_array(object a) noexcept:
     return -1
 
 
+include "_memory.pxi"
 include "_walk.pxi"
 include "_split.pxi"
 include "_grid.pxi"

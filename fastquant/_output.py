@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastquant import _kernels
 from fastquant._arguments import Array
 
 
@@ -20,7 +21,7 @@ class Output:
         self, out: Any, like: Array, shape: tuple[int, ...], dtype: np.dtype[Any], *, in_place: bool = False,
         packed: bool = False,
     ):  # fmt: skip
-        self.out = np.empty(shape, dtype) if out is None else _writable(out, shape, dtype)
+        self.out = _kernels.empty(shape, dtype) if out is None else _writable(out, shape, dtype)
         self.array = np.asarray(self.out)
         if out is None:
             return
@@ -28,7 +29,7 @@ class Output:
         same = same and out.strides == like.strides and out.dtype == like.dtype and _is_distinct(like)
         scattered = packed and shape[-1] > 1 and out.strides[-1] != 1
         if scattered or (not same and _overlap(out, like)):
-            self.array = np.empty(shape, dtype)
+            self.array = _kernels.empty(shape, dtype)
 
     def keep_apart(self, parameter: Array | None) -> Array | None:
         """A parameter that writing to the output does not change."""

@@ -134,17 +134,17 @@ cdef inline bint read_affine(plain_t *p, object scale, object zero_point, object
     return plain
 
 
-cdef inline void run_tile(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size) noexcept:
-    """A row of elements of these sizes."""
+cdef inline void run_tile(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size, bint again) noexcept:
+    """A row of elements of these sizes. again: src has just been read."""
     if t.n < RELEASE_GIL_FROM:
-        run_row(span, t, src_size, dst_size)
+        run_row(span, t, src_size, dst_size, again)
     else:
         with nogil:
-            run_row(span, t, src_size, dst_size)
+            run_row(span, t, src_size, dst_size, again)
 
 
-cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain_t *p) noexcept:
-    """One row."""
+cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain_t *p, bint again=False) noexcept:
+    """One row. again: src has just been read."""
     cdef fq_tile t
     cdef bint far = p.code != FQ_i32 and fq_is_far(p.zero_point)
     cdef const fq_span_table *table = fq_target_table(0) if far else fq_active_table()
@@ -164,7 +164,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     t.extent_step = 0
     t.real, t.code, t.far, t.beyond, t.precision, t.rule, t.limited = p.real, p.code, far, False, FQ_f32, FQ_divide, False
     t.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
-    run_tile(table[0][op][p.real][p.code], &t, cnp.PyArray_ITEMSIZE(src), cnp.PyArray_ITEMSIZE(dst))
+    run_tile(table[0][op][p.real][p.code], &t, cnp.PyArray_ITEMSIZE(src), cnp.PyArray_ITEMSIZE(dst), again)
 
 
 cdef inline bint may_write(object out, cnp.ndarray like, int type_number):
@@ -184,4 +184,4 @@ cdef inline bint may_write(object out, cnp.ndarray like, int type_number):
 
 
 cdef inline object new_like(cnp.ndarray a, int type_number):
-    return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), type_number, 0)
+    return new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), type_number)

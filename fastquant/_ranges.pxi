@@ -125,7 +125,7 @@ cdef inline cnp.ndarray one_for_each_set(const grid_t *g, int type_number):
     cdef int i
     for i in range(g.rank):
         shape[i] = g.length[i]
-    return cnp.PyArray_EMPTY(g.rank, shape, type_number, 0)
+    return new_array(g.rank, shape, type_number)
 
 
 cdef inline int arithmetic_type(int real) noexcept:

@@ -15,6 +15,18 @@ cdef ptrdiff_t parallel_from_bytes = 4 << 20
 cdef ptrdiff_t part_bytes = 256 << 10
 cdef ptrdiff_t part_step = 4096
 
+# A pass over what another has just read begins at the end, which the caches still hold, in pieces of so many elements:
+# within one it goes forwards, as prefetching wants it.
+cdef ptrdiff_t piece = 1 << 20
+
+
+def set_piece(ptrdiff_t elements):
+    """For tests: the length of such a piece. Returns what it was before."""
+    global piece
+    before = piece
+    piece = elements
+    return before
+
 
 def set_parallel(ptrdiff_t from_bytes, ptrdiff_t smallest_part, ptrdiff_t step):
     """For tests: where calls are cut, and how finely. step: a multiple of 32. Returns what was so before."""
@@ -47,6 +59,7 @@ cdef struct row_t:
     fq_span span
     const fq_tile *tile
     ptrdiff_t step, src_size, dst_size
+    ptrdiff_t last           # the part that comes first if parts are taken from the end; else -1
     double lo[MAX_PARTS]     # of the arithmetic type
     double hi[MAX_PARTS]
     double poison[MAX_PARTS]
@@ -82,7 +95,7 @@ cdef inline void join_extents(real_t *lo, real_t *hi, real_t *poison, const real
 cdef void row_part(void *context, int part) noexcept nogil:
     cdef row_t *r = <row_t *> context
     cdef fq_tile t = r.tile[0]
-    cdef ptrdiff_t start = part * r.step
+    cdef ptrdiff_t start = (r.last - part if r.last >= 0 else part) * r.step
     t.src += start * r.src_size
     t.dst += start * r.dst_size
     t.n = min(r.step, t.n - start)
@@ -91,18 +104,28 @@ cdef void row_part(void *context, int part) noexcept nogil:
     call_span(r.span, &t)
 
 
-cdef void run_row(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size) noexcept nogil:
-    """One row, without parameters that change along it."""
+cdef void run_row(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size, bint again) noexcept nogil:
+    """One row, without parameters that change along it. again: src has just been read from its beginning."""
     cdef row_t r
     cdef ptrdiff_t parts = parts_for(t.n * (src_size + dst_size)), i
+    cdef bint alone = parts <= 1, backwards = again and t.stream
     cdef fq_fpenv env
-    r.step = step_for(t.n, part_step, parts)
-    if parts <= 1 or r.step >= t.n:
+    r.step = t.n
+    if not alone:
+        r.step = step_for(t.n, part_step, parts)
+    elif backwards:
+        r.step = piece
+    if r.step >= t.n:
         call_span(span, t)
         return
     r.span, r.tile, r.src_size, r.dst_size = span, t, src_size, dst_size
     parts = (t.n + r.step - 1) // r.step
-    fq_parallel(row_part, &r, <int> parts)
+    r.last = parts - 1 if backwards else -1
+    if alone:
+        for i in range(parts):
+            row_part(&r, <int> i)
+    else:
+        fq_parallel(row_part, &r, <int> parts)
     if t.lo == NULL:
         return
     env = fq_fpenv_enter()  # comparisons of subnormals

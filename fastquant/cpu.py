@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from fastquant import _kernels
 
@@ -49,13 +50,16 @@ def _activate(target: str, argument: str) -> None:
     _kernels.activate(target)
 
 
-def _last_level_cache() -> int:
-    """Bytes of the largest cache, or a usual size where the system does not tell."""
-    try:
-        size = os.sysconf("SC_LEVEL3_CACHE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        size = 0
-    return size if size > 0 else 32 << 20
+def _last_level_cache(caches: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> int:
+    """Bytes of the largest cache, or a usual size where the system does not tell. The C library knows it on x86 only,
+    Linux on most others too."""
+    sizes = []
+    for file in caches.glob("index*/size"):
+        with suppress(OSError, ValueError):
+            sizes.append(int(file.read_text().strip().removesuffix("K")) << 10)
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_LEVEL3_CACHE_SIZE"))
+    return max(sizes, default=0) or 32 << 20
 
 
 def _choose_at_import() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from many_threads import on_threads
 from values import assert_same, boundary_f32, boundary_f64, every_half, positions, real_dtype
 
 import fastquant as fq
-from fastquant import _reference
+from fastquant import _kernels, _reference, cpu
 
 LONGEST = 130
 LARGEST = {"float32": float(np.finfo(np.float32).max), "float64": float(np.finfo(np.float64).max)}
@@ -149,3 +150,30 @@ def test_axes(target, real, shape):
             poisoned[index] = np.nan
             with pytest.raises(ValueError, match="x: got nan"):
                 fq.minmax(poisoned, axis=axis)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("piece", [1, 32, 70, 1 << 20])
+def test_a_second_pass_backwards(target, stores, threads, piece):
+    """quantize_dynamic begins at the end of what does not fit the caches: every element once, wherever pieces end."""
+    rng = np.random.default_rng(piece)
+    usual = _kernels.set_piece(piece)
+    try:
+        with on_threads(threads):
+            for n in (1, 2, 69, 70, 71, 140, 1000, 4097):
+                x = rng.standard_normal(n).astype(np.float32)
+                expected = _reference.quantize_dynamic(x, "uint8", symmetric=False)
+                for out in (None, np.empty(n, np.uint8)):
+                    got = fq.quantize_dynamic(x, "uint8", symmetric=False, out=out)
+                    assert_same(got.q, expected[0], what=(n, out is None))
+    finally:
+        assert _kernels.set_piece(usual) == piece
+
+
+def test_cache_sizes(tmp_path):
+    """The largest that the system tells, where it tells any."""
+    assert cpu._last_level_cache(tmp_path) >= 1 << 20
+    for index, text in enumerate(["32K\n", "999999999K\n", "", "?\n"]):
+        (tmp_path / f"index{index}").mkdir()
+        (tmp_path / f"index{index}" / "size").write_text(text)
+    assert cpu._last_level_cache(tmp_path) == 999999999 << 10
