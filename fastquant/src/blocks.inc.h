@@ -1,4 +1,4 @@
-/* Blocks: four vectors at a time from load to store. Included by spans.inc.h. */
+/* Blocks: four vectors from load to store. Included by spans.inc.h. */
 
 /* What a run is converted with. Rows: set number `set`, the next one from each `per_set` blocks on. Columns: element j has
  * set number `set` + j. */
@@ -36,7 +36,7 @@ LANE void cursor_load_zero_point(lane_cursor *c, const lane_run_params *p, int r
     c->zero_points = even_zero_points(c->zero_point);
 }
 
-/* For columns only their zero point, in case that they share it. */
+/* Before the first block. For columns only their zero point, in case that they share it. */
 LANE lane_cursor cursor_at(const lane_run_params *p, int real, int how, int columns)
 {
     lane_cursor c;
@@ -47,12 +47,23 @@ LANE lane_cursor cursor_at(const lane_run_params *p, int real, int how, int colu
     return c;
 }
 
-LANE void cursor_next(lane_cursor *c, const lane_run_params *p, int real, int how)
+/* To the next set of rows. */
+LANE void cursor_change(lane_cursor *c, const lane_run_params *p, int real, int how)
 {
     c->set++;
     cursor_load(c, p, real, how);
     if (real == FQ_f64 || p->batch->uneven)
         cursor_load_zero_point(c, p, real);
+}
+
+/* To the next block. */
+LANE void cursor_next(lane_cursor *c, const lane_run_params *p, int real, int how, int columns)
+{
+    if (columns)
+        return;
+    if (c->left == 0)
+        cursor_change(c, p, real, how);
+    c->left--;
 }
 
 LANE lane_params params_at(const lane_cursor *c, const lane_run_params *p, size_t j, int how, int columns)
@@ -135,8 +146,28 @@ LANE vd wide_real(vd level, const wide_params *c)
 
 /* ---- quantize ---- */
 
+LANE int has_nan(const char *x, int real)
+{
+    vf v[4];
+    if (real == FQ_f64) {
+        int any = 0;
+        for (size_t k = 0; k < 4; k++)
+            any |= vd_any_nan(vd_load((const double *)x + k * LANES));
+        return any;
+    }
+    for (size_t k = 0; k < 4; k++)
+        v[k] = load_reals(real, x + k * LANES * real_bytes(real));
+    return vf_any_nan_of_4(v);
+}
+
+/* Whether small floats can be found the short way. */
+LANE int is_usual(const char *x, const lane_run_params *p, int real, int kind)
+{
+    return kind != SMALL_FLOATS || !(p->code.slow | has_nan(x, real));
+}
+
 typedef struct {
-    vf y[4], sign_of[4];         /* small floats: magnitude and sign */
+    vf y[4], sign_of[4];         /* small floats: limited, and what has the sign */
     vi level[4], zero_point[4];  /* level: of float64, which needs no second look */
     v_zero_points zero_points;
 } lane_block;
@@ -148,7 +179,7 @@ LANE void wide_quotients(lane_block *b, int k, const char *x, size_t j, const la
     const vd v = vd_load((const double *)x);
     if (kind == SMALL_FLOATS) {
         b->sign_of[k] = vf_odd_from_vd(wide_quotient(v, &w));
-        b->y[k] = vf_magnitude(b->sign_of[k]);
+        b->y[k] = vf_limited_magnitude(vf_set(p->code.last), b->sign_of[k]);
     } else {
         b->level[k] = vi_nearest_vd(wide_limited(v, &w));
     }
@@ -164,10 +195,10 @@ LANE void single_quotients(lane_block *b, int k, vf v, size_t j, const lane_curs
         b->y[k] = lane_quotient(v, &l, how);
     } else if (how == FQ_GENERAL) {
         b->sign_of[k] = lane_divided(v, &l, how);
-        b->y[k] = vf_magnitude(b->sign_of[k]);
-    } else {  /* NaN for infinity, and either infinity for what is as good as one */
+        b->y[k] = vf_limited_magnitude(l.last, b->sign_of[k]);
+    } else {
         b->sign_of[k] = v;
-        b->y[k] = vf_magnitude(lane_divided(v, &l, how));
+        b->y[k] = lane_divided(vf_limited_magnitude(l.last, v), &l, how);
     }
 }
 
@@ -195,18 +226,18 @@ LANE lane_block quotients_of(const char *x, size_t j, const lane_cursor *c, cons
     return b;
 }
 
-/* Codes of a byte, as they are narrowed. */
-LANE vb codes_of(lane_block *b, const lane_code *c, int real, int kind)
+/* Codes of a byte, as they are narrowed. usual: small floats are known to be none of the rare ones (small_floats.inc.h). */
+LANE vb codes_of(lane_block *b, const lane_code *c, int real, int kind, int usual)
 {
     if (kind == SMALL_FLOATS)
-        return vb_small_floats(b->y, b->sign_of, c);
+        return usual ? vb_usual_small_floats(b->y, b->sign_of, c) : vb_rare_small_floats(b->y, b->sign_of, c);
     if (real != FQ_f64)
         for (int k = 0; k < 4; k++)
             b->level[k] = vi_nearest(b->y[k]);
     return vb_integers(kind, b->level, b->zero_points, c);
 }
 
-LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, int kind, int stream)
+LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, int kind, int usual, int stream)
 {
     if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS) {
         if (real != FQ_f64)
@@ -214,73 +245,11 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
                 b.level[k] = vi_nearest(b.y[k]);
         store_words(kind, b.level, b.zero_point, q, stream);
     } else if ((kind == SMALL_FLOATS || kind == SMALL_INTEGERS) && c->packs > 1) {
-        pack_block(codes_of(&b, c, real, kind), q, c->packs, stream);
+        pack_block(codes_of(&b, c, real, kind, usual), q, c->packs, stream);
     } else {
-        vb codes = vb_in_order(codes_of(&b, c, real, kind));
+        vb codes = vb_in_order(codes_of(&b, c, real, kind, usual));
         vb_store(q, kind == SMALL_INTEGERS ? vb_mask(codes, c->mask) : codes, stream);
     }
-}
-
-/* Two codes a byte, LINE_BLOCKS blocks at a time: where they fill a line of a cache that is streamed, it is written at
- * once, or two if they share it. */
-LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane_cursor *c, const lane_run_params *p,
-                           int real, int kind, int how, int columns, int stream)
-{
-    const size_t in = BLOCK * real_bytes(real);
-    size_t done = 0;
-    for (; blocks - done >= LINE_BLOCKS; q += LINE_BLOCKS * BLOCK / 2) {
-        vb codes[LINE_BLOCKS];
-        for (int k = 0; k < LINE_BLOCKS; k++, done++) {
-            lane_block b;
-            if (!columns && c->left == 0)
-                cursor_next(c, p, real, how);
-            c->left--;
-            b = quotients_of(x + done * in, j + done * BLOCK, c, p, real, kind, how, columns);
-            lane_prefetch(x + done * in, in, p->ahead);
-            codes[k] = codes_of(&b, &p->code, real, kind);
-        }
-        v_pack_4_line(codes, q, stream);
-    }
-    return done;
-}
-
-/* From load to store a block is one long chain of dependent instructions, longer than a scheduler holds several of.
- * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. Small floats have too many
- * constants for that: their blocks would not stay in registers (11 to 18% on Sapphire Rapids). */
-LANE void quantize_blocks(const char *x, char *q, size_t j, size_t blocks, const lane_run_params *p, int real, int kind,
-                          int how, int columns, int stream)
-{
-    const size_t in = BLOCK * real_bytes(real), out = BLOCK * code_bytes(kind) / code_packs(kind, &p->code);
-    lane_cursor c = cursor_at(p, real, how, columns);
-    lane_block b;
-    if ((kind == SMALL_FLOATS || kind == SMALL_INTEGERS) && p->code.packs == 2) {
-        const size_t done = quantize_lines(x, q, j, blocks, &c, p, real, kind, how, columns, stream);
-        x += done * in;
-        q += done * out;
-        j += done * BLOCK;
-        blocks -= done;
-        if (blocks == 0)
-            return;
-        if (done > 0 && !columns && c.left == 0)
-            cursor_next(&c, p, real, how);
-    }
-    b = quotients_of(x, j, &c, p, real, kind, how, columns);
-    for (size_t i = 1; i < blocks; i++) {
-        lane_block next;
-        x += in;
-        j += BLOCK;
-        if (!columns && --c.left == 0)
-            cursor_next(&c, p, real, how);
-        lane_prefetch(x, in, p->ahead);
-        if (kind != SMALL_FLOATS)
-            next = quotients_of(x, j, &c, p, real, kind, how, columns);
-        store_codes_of(b, q, &p->code, real, kind, stream);
-        if (kind == SMALL_FLOATS)
-            next = quotients_of(x, j, &c, p, real, kind, how, columns);
-        q += out;
-        b = next;
-    }
-    store_codes_of(b, q, &p->code, real, kind, stream);
 }
 
 /* ---- dequantize, fake_quantize ---- */
@@ -304,8 +273,9 @@ LANE void dequantize_lanes(vi integers, vf values, char *x, size_t j, const lane
     }
 }
 
-LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                           int kind, int how, int columns, int stream)
+/* usual: small floats that are not are refused: False, and nothing is done. */
+LANE int dequantize_block(const char *q, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
+                          int kind, int how, int columns, int usual, int stream)
 {
     char unpacked[BLOCK];
     vf values[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
@@ -314,8 +284,11 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
         vb_store(unpacked, kind == SMALL_INTEGERS ? vb_extended(codes, p->code.mask, p->code.sign) : codes, 0);
         q = unpacked;
     }
-    if (kind == SMALL_FLOATS)
-        small_values(q, values, &p->code);
+    if (kind == SMALL_FLOATS && !usual_values(q, values, &p->code)) {
+        if (usual)
+            return 0;
+        rare_values(q, values, &p->code);
+    }
     for (size_t k = 0; k < 4; k++) {
         char *to = x + k * LANES * real_bytes(real);
         vi integers = vi_set(0);
@@ -325,17 +298,20 @@ LANE void dequantize_block(const char *q, char *x, size_t j, const lane_cursor *
             values[k] = vf_mul(values[k], vf_set(p->code.values.power));
         dequantize_lanes(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
     }
+    return 1;
 }
 
 /* Rounding a level can leave -0, which an integer has not: + 0. */
-LANE void fake_quantize_block(const char *x, char *y, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                              int kind, int how, int columns, int stream)
+LANE int fake_quantize_block(const char *x, char *y, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
+                             int kind, int how, int columns, int usual, int stream)
 {
     if (kind == SMALL_FLOATS) {
         char codes[BLOCK];
-        store_codes_of(quotients_of(x, j, c, p, real, kind, how, columns), codes, &p->code, real, kind, 0);
-        dequantize_block(codes, y, j, c, p, real, kind, how == FQ_GENERAL ? FQ_GENERAL : FQ_TWO_PRODUCTS, columns, stream);
-        return;
+        if (usual && !is_usual(x, p, real, kind))
+            return 0;
+        store_codes_of(quotients_of(x, j, c, p, real, kind, how, columns), codes, &p->code, real, kind, usual, 0);
+        return dequantize_block(codes, y, j, c, p, real, kind, how == FQ_GENERAL ? FQ_GENERAL : FQ_TWO_PRODUCTS, columns,
+                                usual, stream);
     }
     for (size_t k = 0; k < 4; k++) {
         const char *from = x + k * LANES * real_bytes(real);
@@ -350,38 +326,5 @@ LANE void fake_quantize_block(const char *x, char *y, size_t j, const lane_curso
             store_reals(real, to, lane_real(vf_add(level, vf_set(0.0f)), &l, how), 0, stream);
         }
     }
-}
-
-LANE size_t in_bytes(int op, int real, int kind) { return op == FQ_dequantize ? code_bytes(kind) : real_bytes(real); }
-LANE size_t out_bytes(int op, int real, int kind) { return op == FQ_quantize ? code_bytes(kind) : real_bytes(real); }
-
-/* How many codes a byte of the input or of the output holds. */
-LANE size_t in_packs(int op, int kind, const lane_code *c) { return op == FQ_dequantize ? code_packs(kind, c) : 1; }
-LANE size_t out_packs(int op, int kind, const lane_code *c) { return op == FQ_quantize ? code_packs(kind, c) : 1; }
-
-LANE void lane_blocks(int op, const char *in, char *out, size_t j, size_t blocks, const lane_run_params *p, int real,
-                      int kind, int how, int columns, int stream)
-{
-    lane_cursor c;
-    if (op == FQ_quantize) {
-        quantize_blocks(in, out, j, blocks, p, real, kind, how, columns, stream);
-        return;
-    }
-    c = cursor_at(p, real, how, columns);
-    while (blocks > 0) {
-        const size_t m = columns || blocks < p->per_set ? blocks : p->per_set;
-        for (size_t i = 0; i < m; i++) {
-            lane_prefetch(in, BLOCK * in_bytes(op, real, kind) / in_packs(op, kind, &p->code), p->ahead);
-            if (op == FQ_dequantize)
-                dequantize_block(in, out, j, &c, p, real, kind, how, columns, stream);
-            else
-                fake_quantize_block(in, out, j, &c, p, real, kind, how, columns, stream);
-            in += BLOCK * in_bytes(op, real, kind) / in_packs(op, kind, &p->code);
-            out += BLOCK * out_bytes(op, real, kind);
-            j += BLOCK;
-        }
-        blocks -= m;
-        if (!columns && blocks > 0)
-            cursor_next(&c, p, real, how);
-    }
+    return 1;
 }

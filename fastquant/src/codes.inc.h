@@ -14,7 +14,7 @@ typedef struct {
     int lowest, highest, mask, sign;                  /* small integers */
     int mantissa, smallest, largest, nan, nan_sign;   /* small floats: fq_float_type */
     int unsigned_zero, above;
-    float ceiling, last;
+    float last;
     int base, weight, not_zero, slow;
     int packs;
     v_small_float values;
@@ -35,7 +35,6 @@ LANE lane_code lane_code_of(const fq_tile *t)
     c.sign = (int)f->sign;
     c.mantissa = f->mantissa;
     c.smallest = (int)fq_bits_of(f->smallest);
-    c.ceiling = f->ceiling;
     c.largest = f->largest;
     c.above = t->beyond ? f->beyond : f->largest;
     c.nan = f->nan;
@@ -70,64 +69,6 @@ LANE size_t code_packs(int kind, const lane_code *c)
     return kind == SMALL_INTEGERS || kind == SMALL_FLOATS ? (size_t)c->packs : 1;
 }
 
-/* The nearest small floats, as fq_float_code has it: magnitudes up to the ceiling, with the signs of other floats, and NaN
- * where those are. */
-LANE vi vi_small_float_or_nan(vf b, vf sign_of, const lane_code *c)
-{
-    vf smallest = vf_bits(vi_set(c->smallest));
-    vi binade = vi_and(vi_bits(vf_max(b, smallest)), vi_set(0x7F800000));
-    vi base = vi_add(binade, vi_set((23 - c->mantissa) << 23));
-    vi steps = vi_sub(vi_bits(vf_add(b, vf_bits(base))), base);
-    vi code = vi_add(vi_shift_right(vi_sub(binade, vi_set(c->smallest)), 23 - c->mantissa), steps);
-    vi negative = vi_sign(vi_bits(sign_of)), sign = vi_and(negative, vi_set(c->sign));
-    vi nan = vi_or(vi_set(c->nan), vi_and(negative, vi_set(c->nan_sign)));
-    code = vi_choose(vi_above(code, vi_set(c->largest)), vi_set(c->above), code);
-    code = vi_or(code, vi_and_not(sign, vi_equal(code, vi_set(c->unsigned_zero))));
-    return vi_choose(vi_nan_lanes(sign_of), nan, code);
-}
-
-/* Without NaN, and with magnitudes for quotients: the code times c->weight, plus c->base. The sum's upper half is its
- * exponent, 128 for each binade of 2^mantissa codes; its lower half counts steps. */
-LANE vi vi_small_magnitude(vf a, const lane_code *c)
-{
-    vf b = vf_at_most_always(vf_set(c->last), a);
-    vi binade = vi_and(vi_bits(vf_max(b, vf_bits(vi_set(c->smallest)))), vi_set(0x7F800000));
-    vi base = vi_add(binade, vi_set((23 - c->mantissa) << 23));
-    return vi_halves(vi_bits(vf_add(b, vf_bits(base))), c->weight);
-}
-
-/* The same as vb_small_floats, for all that there is. Not inlined, since it is rare and everywhere. */
-LANE_CALL void any_small_floats(const float *a, const float *sign_of, char *codes, const lane_code *c)
-{
-    const vi zero = vi_set(0);
-    vi code[4];
-    for (int k = 0; k < 4; k++)
-        code[k] = vi_small_float_or_nan(vf_at_most_always(vf_set(c->ceiling), vf_load(a + k * LANES)),
-                                        vf_load(sign_of + k * LANES), c);
-    vb_store(codes, vb_narrow_unsigned(code[0], code[1], code[2], code[3], v_zero_points_of(zero, zero, zero, zero)), 0);
-}
-
-/* Magnitudes of quotients, NaN where they are too large, and floats that have the signs, NaN where the quotient has. */
-LANE vb vb_small_floats(const vf a[4], const vf sign_of[4], const lane_code *c)
-{
-    vi code[4], sign[4];
-    if (c->slow | vf_any_nan_of_4(sign_of)) {
-        float magnitudes[4 * LANES], signs[4 * LANES];
-        char codes[4 * LANES];
-        for (int k = 0; k < 4; k++) {
-            vf_store(magnitudes + k * LANES, a[k], 0);
-            vf_store(signs + k * LANES, sign_of[k], 0);
-        }
-        any_small_floats(magnitudes, signs, codes, c);
-        return vb_load(codes);
-    }
-    for (int k = 0; k < 4; k++) {
-        code[k] = vi_small_magnitude(a[k], c);
-        sign[k] = vi_bits(sign_of[k]);
-    }
-    return vb_narrow_signs(code, sign, c->base, 7 - c->mantissa, c->sign, c->not_zero);
-}
-
 /* Levels (integers nearest to the quotients) plus zero points. Those of words are within the levels of their type; those
  * of bytes are what vi_nearest makes of anything. */
 LANE void store_words(int kind, const vi level[4], const vi zero_point[4], char *q, int stream)
@@ -145,33 +86,6 @@ LANE vb vb_integers(int kind, const vi level[4], v_zero_points z, const lane_cod
         return vb_narrow_unsigned(level[0], level[1], level[2], level[3], z);
     codes = vb_narrow_signed(level[0], level[1], level[2], level[3], z);
     return kind == SMALL_INTEGERS ? vb_clamp(codes, c->lowest, c->highest) : codes;
-}
-
-/* A block's small floats, each divided by c->values.power. NaN and the upper binade of a type that float16 has no room
- * for are rare enough for a call. */
-LANE_CALL void any_values(const char *q, float *values, const lane_code *c)
-{
-    for (size_t k = 0; k < 4; k += 2) {
-        vf a, b;
-        vf_widen_small_float(q + k * LANES, &c->values, &a, &b);
-        vf_store(values + k * LANES, a, 0);
-        vf_store(values + (k + 1) * LANES, b, 0);
-    }
-}
-
-LANE void small_values(const char *q, vf v[4], const lane_code *c)
-{
-    float values[4 * LANES];
-    if (!vb_any_rare(vb_load(q), &c->values)) {
-        vf_widen_usual(q, &c->values, v);
-        vf_widen_usual(q + 2 * LANES, &c->values, v + 2);
-        return;
-    }
-    if (c->values.upper && vf_widen_upper(q, &c->values, v))
-        return;
-    any_values(q, values, c);
-    for (int k = 0; k < 4; k++)
-        v[k] = vf_load(values + k * LANES);
 }
 
 /* A vector of codes as integers; small integers as bytes that have been extended. */

@@ -75,6 +75,12 @@ LANE vf vf_bounded(vf limit, vf v) { return vf_at_most(limit, v); }
 LANE vf vf_min(vf a, vf b) { return _mm512_min_ps(a, b); }
 LANE vf vf_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 LANE vf vf_magnitude(vf v) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), v); }
+/* For small floats: v's magnitude, limited, and the power of two at or below it, but `smallest` at least. v is not NaN. */
+LANE vf vf_limited_magnitude(vf limit, vf v) { return _mm512_range_ps(v, limit, 0xA); }  /* min of both, without sign */
+LANE vf vf_binade(vf smallest, vf v)
+{
+    return _mm512_and_ps(_mm512_max_ps(v, smallest), _mm512_castsi512_ps(_mm512_set1_epi32(0x7F800000)));
+}
 /* Whether a or b has a NaN in any lane. */
 LANE int vf_any_nan(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q) != 0; }
 LANE int vf_any_nan_of_4(const vf v[4])
@@ -238,16 +244,16 @@ LANE vb vb_narrow_unsigned(vi a, vi b, vi c, vi d, v_zero_points z)
 /* Codes without sign, times 2^shift and plus `base`, in all below 2^15, get the signs of four vectors of floats. Signs
  * go the same way as codes: saturation keeps them. A byte equal to `not_zero` (256: none) is a negative zero where 0
  * has no sign. */
-LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shift, int sign, int not_zero)
+LANE vb vb_narrow_small_floats(const vi code[4], const vf sign_of[4], int base, int shift, int sign, int not_zero)
 {
     const __m512i less = _mm512_set1_epi16((short)base);
     const __m128i down = _mm_cvtsi32_si128(shift);
     __m512i ab = _mm512_srl_epi16(_mm512_sub_epi16(_mm512_packs_epi32(code[0], code[1]), less), down);
     __m512i cd = _mm512_srl_epi16(_mm512_sub_epi16(_mm512_packs_epi32(code[2], code[3]), less), down);
-    __m512i signs = _mm512_packs_epi16(_mm512_packs_epi32(sign_of[0], sign_of[1]),
-                                       _mm512_packs_epi32(sign_of[2], sign_of[3]));
+    __m512i signs = _mm512_packs_epi16(_mm512_packs_epi32(vi_bits(sign_of[0]), vi_bits(sign_of[1])),
+                                       _mm512_packs_epi32(vi_bits(sign_of[2]), vi_bits(sign_of[3])));
     __m512i v = _mm512_packus_epi16(ab, cd);
-    v = _mm512_or_si512(v, _mm512_maskz_mov_epi8(_mm512_movepi8_mask(signs), _mm512_set1_epi8((char)sign)));
+    v = _mm512_mask_add_epi8(v, _mm512_movepi8_mask(signs), v, _mm512_set1_epi8((char)sign));
     if (not_zero < 256)
         v = _mm512_maskz_mov_epi8(_mm512_cmpneq_epi8_mask(v, _mm512_set1_epi8((char)not_zero)), v);
     return v;

@@ -44,6 +44,12 @@ LANE vf vf_bounded(vf limit, vf v) { return vmaxnmq_f32(vminq_f32(v, limit), vne
 LANE vf vf_min(vf a, vf b) { return vminq_f32(a, b); }
 LANE vf vf_max(vf a, vf b) { return vmaxq_f32(a, b); }
 LANE vf vf_magnitude(vf v) { return vabsq_f32(v); }
+/* For small floats: v's magnitude, limited, and the power of two at or below it, but `smallest` at least. v is not NaN. */
+LANE vf vf_limited_magnitude(vf limit, vf v) { return vminq_f32(vabsq_f32(v), limit); }
+LANE vf vf_binade(vf smallest, vf v)
+{
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(vmaxq_f32(v, smallest)), vdupq_n_u32(0x7F800000)));
+}
 /* Whether a or b has a NaN in any lane: a maximum of numbers is none. */
 LANE int vf_any_nan(vf a, vf b)
 {
@@ -195,13 +201,14 @@ LANE vb vb_high(uint16x8_t a, uint16x8_t b) { return vuzp2q_u8(vreinterpretq_u8_
 
 /* Codes without sign, times 2^shift and plus `base`, in all below 2^15, get the signs of four vectors of floats, which
  * are in their highest bytes. A byte equal to `not_zero` (256: none) is a negative zero where 0 has no sign. */
-LANE vb vb_narrow_signs(const vi code[4], const vi sign_of[4], int base, int shift, int sign, int not_zero)
+LANE vb vb_narrow_small_floats(const vi code[4], const vf sign_of[4], int base, int shift, int sign, int not_zero)
 {
     const uint16x8_t less = vdupq_n_u16((uint16_t)base);
     const int16x8_t down = vdupq_n_s16((int16_t)-shift);
     const uint16x8_t ab = vshlq_u16(vsubq_u16(v_low_halves(code[0], code[1]), less), down);
     const uint16x8_t cd = vshlq_u16(vsubq_u16(v_low_halves(code[2], code[3]), less), down);
-    const vb signs = vb_high(v_high_halves(sign_of[0], sign_of[1]), v_high_halves(sign_of[2], sign_of[3]));
+    const vb signs = vb_high(v_high_halves(vi_bits(sign_of[0]), vi_bits(sign_of[1])),
+                            v_high_halves(vi_bits(sign_of[2]), vi_bits(sign_of[3])));
     vb v = vb_low(ab, cd);
     v = vbslq_u8(vdupq_n_u8((uint8_t)sign), vcltzq_s8(vreinterpretq_s8_u8(signs)), v);
     if (not_zero < 256)

@@ -21,6 +21,7 @@ typedef struct {
     float *scale, *recip, *rest, *offset;
     int32_t *zero_point;
     float limit;                 /* x above it saturates in all sets */
+    float last;                  /* of small floats: where quotients saturate */
     int32_t lowest, highest;     /* codes */
     int how, has_offset;
     int uneven;                  /* zero points differ, or nobody has looked */
@@ -225,6 +226,7 @@ LANE int scale_values(lane_batch *b, size_t n, float power)
 typedef struct {
     vf scale, minus_offset, plus_offset;  /* the offsets that change nothing are -0 */
     vf recip, rest, limit;
+    vf last;                              /* what small floats are limited by: x if it is multiplied, or the quotient */
     vf low, high;                         /* levels, in the unit of what is limited: x where it is multiplied */
     vi zero_point;
 } lane_params;
@@ -236,8 +238,8 @@ typedef struct {
 /* Ways that take products of x in place of the quotient, and so limits of x. */
 LANE int is_by_products(int how) { return how == FQ_ONE_PRODUCT || how == FQ_TWO_PRODUCTS || how == FQ_CORRECTED; }
 
-LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, int shift, vf recip, vf rest, vf limit, vi zero_point,
-                                vi lowest, vi highest, int how)
+LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, int shift, vf recip, vf rest, vf limit, vf last,
+                                vi zero_point, vi lowest, vi highest, int how)
 {
     lane_params c;
     c.scale = scale;
@@ -248,6 +250,7 @@ LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, int shift, 
     c.recip = recip;
     c.rest = rest;
     c.limit = is_by_products(how) ? limit : vf_set(HIGHEST_QUOTIENT);
+    c.last = is_by_products(how) ? vf_mul(last, scale) : last;
     c.low = vf_from_vi(vi_sub(lowest, zero_point));
     c.high = vf_from_vi(vi_sub(highest, zero_point));
     if (is_by_products(how)) {
@@ -261,14 +264,14 @@ LANE lane_params lane_params_of(vf scale, vf offset, int has_offset, int shift, 
 LANE lane_params row_params(const lane_batch *b, size_t i, int how)
 {
     return lane_params_of(vf_set(b->scale[i]), vf_set(b->has_offset ? b->offset[i] : 0.0f), b->has_offset, b->shift,
-                          vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(b->limit), vi_set(b->zero_point[i]),
-                          vi_set(b->lowest), vi_set(b->highest), how);
+                          vf_set(b->recip[i]), vf_set(b->rest[i]), vf_set(b->limit), vf_set(b->last),
+                          vi_set(b->zero_point[i]), vi_set(b->lowest), vi_set(b->highest), how);
 }
 
 LANE lane_params column_params(const lane_batch *b, size_t j, int how)
 {
     return lane_params_of(vf_load(b->scale + j), b->has_offset ? vf_load(b->offset + j) : vf_set(0.0f), b->has_offset,
-                          b->shift, vf_load(b->recip + j), vf_load(b->rest + j), vf_set(b->limit),
+                          b->shift, vf_load(b->recip + j), vf_load(b->rest + j), vf_set(b->limit), vf_set(b->last),
                           vi_load(b->zero_point + j), vi_set(b->lowest), vi_set(b->highest), how);
 }
 

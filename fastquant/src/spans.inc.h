@@ -24,9 +24,11 @@ LANE int is_for_narrower(const fq_tile *t, int whole) { return t->n < NARROWER_B
 
 #include "params.inc.h"
 #include "codes.inc.h"
+#include "small_floats.inc.h"
 #include "extents.inc.h"
 #include "packing.inc.h"
 #include "blocks.inc.h"
+#include "loops.inc.h"
 
 /* ---- a run: head, blocks, tail ---- */
 
@@ -184,6 +186,7 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
     lane_run_params p;
     p.batch = &b;
     p.code = lane_code_of(t);
+    b.last = kind == SMALL_FLOATS ? p.code.last : 0;
     for (size_t first = 0; first < all;) {
         const lane_part part = part_of(t, first, most, single, columns);
         /* Few uses do not pay for preparing; t->run first, since the product of two large ones may overflow. */
