@@ -38,7 +38,7 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("rules", "threads", "quantizers", "native"),
+    *("rules", "threads", "quantizers", "native", "reuse"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
@@ -54,6 +54,9 @@ LIKELY = {
     "_general.pxi": ("plain_calls", "rules", "reentrance"),
     "_split.pxi": ("threads", "environment"),
     "threads.c": ("threads",),
+    "reuse.c": ("reuse",),
+    "_memory.pxi": ("reuse",),
+    "_memory.py": ("reuse",),
     "native.c": ("native",),
     "_threads.py": ("threads",),
     "_quantizers.pxi": ("quantizers", "environment"),

@@ -69,8 +69,8 @@ EDITS = [
         "small floats: sign of the padding", LANES, [("_mm_cvtsi32_si128(f->up - f->pad)", "_mm_cvtsi32_si128(f->up)")]
     ),
     # ---- packed and small integers ----
-    Edit("lines: blocks of a row not counted", SPANS, [("            c->left--;\n", "")]),
-    Edit("lines: next row after a line", SPANS, [("if (done > 0 && !columns && c.left == 0)", "if (0)")]),
+    Edit("blocks of a row not counted", SPANS, [("    c->left--;\n", "")]),
+    Edit("lines: NaN too", SPANS, [("        if (!usual)\n            break;\n", "")]),
     Edit(
         "lines: third block twice",
         LANES,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sabotage_files import ENTRY, LANES, PORTABLE, SPANS, Edit
+from sabotage_files import ENTRY, LANES, MEMORY, PORTABLE, REUSE, SPANS, Edit
 
 SPLIT = "fastquant/_split.pxi"
 POOL = "fastquant/src/threads.c"
@@ -147,5 +147,44 @@ EDITS = [
                 "    for i in range(ndim):",
             )
         ],
+    ),
+    # ---- memory of results ----
+    Edit("reuse: what is too small", REUSE, [("kept[i].bytes >= bytes && ", "")]),
+    Edit("reuse: what is far too large", REUSE, [("kept[i].bytes / 2 <= bytes && ", "")]),
+    Edit("reuse: the last that fits", REUSE, [("(best < 0 || kept[i].bytes < kept[best].bytes)", "1")]),
+    Edit("reuse: taken, and still there", REUSE, [("taken(best).data", "kept[best].data")]),
+    Edit("reuse: nothing is forgotten", REUSE, [("    forget(limit - bytes, SLOTS - 1);\n", "")]),
+    Edit("reuse: the newest is forgotten", REUSE, [("old[n++] = taken(0);", "old[n++] = taken(pieces - 1);")]),
+    Edit("reuse: forgotten, and not freed", REUSE, [("        unmap(old[n].data, old[n].bytes);\n", "        ;\n")]),
+    Edit("reuse: not marked as free", REUSE, [(" || madvise(data, bytes, MADV_FREE) != 0", "")]),
+    Edit("reuse: grown in place", REUSE, [("if (bytes <= before && bytes >= before / 2)", "if (1)")]),
+    Edit("reuse: grown, and forgotten", REUSE, [("memcpy(other, data, bytes < before ? bytes : before);", "")]),
+    Edit(
+        "reuse: everybody at once",
+        REUSE,
+        [("return !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire);", "return 1;")],
+    ),
+    Edit(
+        "reuse: small ones too",
+        MEMORY,
+        [("if not reuses or nbytes < FQ_REUSE_FROM:", "if not reuses:"), ("count * WIDEST < FQ_REUSE_FROM", "False")],
+    ),
+    Edit(
+        "reuse: whoever else has a handler",
+        MEMORY,
+        [("return <PyObject *> handler == PyDataMem_DefaultHandler", "return True")],
+    ),
+    Edit("reuse: the handler stays", MEMORY, [("        PyDataMem_SetHandler(before)\n", "        pass\n", 2)]),
+    Edit("reuse: keeps without limit", MEMORY, [("return min(_MOST, _physical() // _SHARE)", "return _MOST")]),
+    # ---- a second pass ----
+    Edit(
+        "backwards: the first piece is left out",
+        SPLIT,
+        [("r.last = parts - 1 if backwards", "r.last = parts - 2 if backwards")],
+    ),
+    Edit(
+        "backwards: only whole pieces",
+        SPLIT,
+        [("parts = (t.n + r.step - 1) // r.step\n    r.last", "parts = t.n // r.step\n    r.last")],
     ),
 ]

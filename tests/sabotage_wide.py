@@ -13,8 +13,8 @@ EDITS = [
         SPANS,
         [("vf_div(vf_fnma(recip, scale, one), scale)", "vf_mul(vf_fnma(recip, scale, one), recip)")],
     ),
-    Edit("short rows: the first set for all", SPANS, [("if (!columns && --c.left == 0)", "if (0)")]),
-    Edit("short rows back: the first set for all", SPANS, [("if (!columns && blocks > 0)", "if (0)")]),
+    Edit("short rows: the first set for all", SPANS, [("    if (c->left == 0)\n", "    if (0)\n")]),
+    Edit("short rows back: the first set for all", SPANS, [("if (!columns && i < blocks)", "if (0)")]),
     Edit("wide rows: the first chunk's set for all", SPANS, [("p->set = c;", "p->set = 0;")]),
     Edit(
         "shared columns: phase forgotten",
@@ -30,10 +30,28 @@ EDITS = [
     Edit("streaming: packed input from within a byte", SPANS, [("(misfit == 0 || head % each == 0)", "1")]),
     # ---- small floats ----
     Edit(
-        "small floats: NaN for infinity passes",
+        "small floats: not limited",
         SPANS,
-        [("vf_at_most_always(vf_set(c->last), a)", "vf_at_most(vf_set(c->last), a)")],
+        [("lane_divided(vf_limited_magnitude(l.last, v), &l, how)", "lane_divided(vf_magnitude(v), &l, how)")],
     ),
+    Edit("small floats: limit in the unit of quotients", SPANS, [("? vf_mul(last, scale) : last;", "? last : last;")]),
+    Edit("small floats: NaN is usual", SPANS, [("!(p->code.slow | has_nan(x, real))", "!p->code.slow")]),
+    Edit(
+        "small floats: nothing is usual by the other zero",
+        SPANS,
+        [("!(p->code.slow | has_nan(x, real))", "!has_nan(x, real)")],
+    ),
+    Edit(
+        "small floats: NaN in the first half",
+        SPANS,
+        [("for (size_t k = 0; k < 4; k++)\n            any |=", "for (size_t k = 0; k < 2; k++)\n            any |=")],
+    ),
+    Edit(
+        "small floats: the rare block is not done",
+        SPANS,
+        [("        if (i < end) {\n            cursor_next", "        if (0) {\n            cursor_next")],
+    ),
+    Edit("small floats back: rare values are lost", SPANS, [("        rare_values(q, values, &p->code);\n", "")]),
     Edit("small floats: nothing beyond the largest", SPANS, [("if (c.above > f->largest)", "if (0)")]),
     Edit(
         "small floats: -0 where there is none",
@@ -43,7 +61,7 @@ EDITS = [
     Edit(
         "small floats: quotient keeps its sign",
         SPANS,
-        [("b->y[k] = vf_magnitude(lane_divided(v, &l, how));", "b->y[k] = lane_divided(v, &l, how);")],
+        [("vf_limited_magnitude(l.last, b->sign_of[k])", "vf_at_most(l.last, b->sign_of[k])")],
     ),
     # ---- copies ----
     Edit("swapped halves copied", COPY, [("(uint16_t)(v << 8 | v >> 8)", "v")]),

@@ -52,8 +52,6 @@ LANE vf vf_fnma(vf a, vf b, vf c) { return _mm256_fnmadd_ps(a, b, c); }
 LANE vf vf_at_most(vf limit, vf v) { return _mm256_min_ps(limit, v); }
 /* The other way round, NaN becomes the limit. */
 LANE vf vf_at_least(vf limit, vf v) { return _mm256_max_ps(v, limit); }
-/* And here too. It is not a signalling one. */
-LANE vf vf_at_most_always(vf limit, vf v) { return _mm256_min_ps(v, limit); }
 /* NaN becomes `low`. */
 LANE vf vf_within(vf low, vf high, vf v) { return vf_at_most(high, vf_at_least(low, v)); }
 /* For what becomes an integer by vi_nearest, perhaps after a division: at most the limit. NaN may stay or become a number

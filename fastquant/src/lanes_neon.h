@@ -32,8 +32,6 @@ LANE vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
 LANE vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 LANE vf vf_fnma(vf a, vf b, vf c) { return vfmsq_f32(c, a, b); }
 
-/* NaN becomes the limit, if it is not a signalling one. */
-LANE vf vf_at_most_always(vf limit, vf v) { return vminnmq_f32(v, limit); }
 /* NaN becomes `low`: any NaN, since the first operation makes it quiet. */
 LANE vf vf_within(vf low, vf high, vf v) { return vmaxnmq_f32(vminq_f32(v, high), low); }
 /* For what becomes an integer by vi_nearest, perhaps after a division: at most the limit, which is positive. NaN and
