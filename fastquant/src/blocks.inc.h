@@ -66,19 +66,31 @@ LANE void cursor_next(lane_cursor *c, const lane_run_params *p, int real, int ho
     c->left--;
 }
 
-LANE lane_params params_at(const lane_cursor *c, const lane_run_params *p, size_t j, int how, int columns)
-{
-    return columns ? column_params(p->batch, p->set + j, how) : c->row;
-}
+/* What each vector of a block is converted with. */
+typedef struct {
+    lane_params params[4];
+    wide_params wide[4];
+    vi zero_point[4];
+    v_zero_points zero_points;
+} lane_set;
 
-LANE wide_params wide_params_at(const lane_cursor *c, const lane_run_params *p, size_t j, int columns)
+/* For the block of elements j ... j + BLOCK - 1. */
+LANE lane_set set_at(const lane_cursor *c, const lane_run_params *p, size_t j, int real, int how, int columns)
 {
-    return columns ? wide_column_params(p->wide_batch, p->set + j) : c->wide_row;
-}
-
-LANE vi zero_point_at(const lane_cursor *c, const lane_run_params *p, size_t j, int real, int columns)
-{
-    return !columns ? c->zero_point : vi_load((real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point) + p->set + j);
+    const int32_t *zero_points = real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point;
+    lane_set s;
+    for (size_t k = 0; k < 4; k++) {
+        const size_t i = p->set + j + k * LANES;
+        s.zero_point[k] = columns ? vi_load(zero_points + i) : c->zero_point;
+        if (real == FQ_f64)
+            s.wide[k] = columns ? wide_column_params(p->wide_batch, i) : c->wide_row;
+        else
+            s.params[k] = columns ? column_params(p->batch, i, how) : c->row;
+    }
+    s.zero_points = c->zero_points;
+    if (columns && (real == FQ_f64 || p->batch->uneven))
+        s.zero_points = v_zero_points_of(s.zero_point[0], s.zero_point[1], s.zero_point[2], s.zero_point[3]);
+    return s;
 }
 
 /* ---- division ---- */
@@ -161,9 +173,9 @@ LANE int has_nan(const char *x, int real)
 }
 
 /* Whether small floats can be found the short way. */
-LANE int is_usual(const char *x, const lane_run_params *p, int real, int kind)
+LANE int is_usual(const char *x, const lane_code *c, int real, int kind)
 {
-    return kind != SMALL_FLOATS || !(p->code.slow | has_nan(x, real));
+    return kind != SMALL_FLOATS || !(c->slow | has_nan(x, real));
 }
 
 typedef struct {
@@ -172,57 +184,43 @@ typedef struct {
     v_zero_points zero_points;
 } lane_block;
 
-LANE void wide_quotients(lane_block *b, int k, const char *x, size_t j, const lane_cursor *c, const lane_run_params *p,
-                         int kind, int columns)
+LANE void wide_quotients(lane_block *b, int k, vd v, const wide_params *w, const lane_code *c, int kind)
 {
-    const wide_params w = wide_params_at(c, p, j, columns);
-    const vd v = vd_load((const double *)x);
     if (kind == SMALL_FLOATS) {
-        b->sign_of[k] = vf_odd_from_vd(wide_quotient(v, &w));
-        b->y[k] = vf_limited_magnitude(vf_set(p->code.last), b->sign_of[k]);
+        b->sign_of[k] = vf_odd_from_vd(wide_quotient(v, w));
+        b->y[k] = vf_limited_magnitude(vf_set(c->last), b->sign_of[k]);
     } else {
-        b->level[k] = vi_nearest_vd(wide_limited(v, &w));
+        b->level[k] = vi_nearest_vd(wide_limited(v, w));
     }
 }
 
-LANE void single_quotients(lane_block *b, int k, vf v, size_t j, const lane_cursor *c, const lane_run_params *p, int kind,
-                           int how, int columns)
+LANE void single_quotients(lane_block *b, int k, vf v, const lane_params *l, int kind, int how)
 {
-    const lane_params l = params_at(c, p, j, how, columns);
     if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS || how == FQ_MULTIPLIED || how == FQ_FLOORED) {
-        b->y[k] = lane_limited(v, &l, how);
+        b->y[k] = lane_limited(v, l, how);
     } else if (kind != SMALL_FLOATS) {
-        b->y[k] = lane_quotient(v, &l, how);
+        b->y[k] = lane_quotient(v, l, how);
     } else if (how == FQ_GENERAL) {
-        b->sign_of[k] = lane_divided(v, &l, how);
-        b->y[k] = vf_limited_magnitude(l.last, b->sign_of[k]);
+        b->sign_of[k] = lane_divided(v, l, how);
+        b->y[k] = vf_limited_magnitude(l->last, b->sign_of[k]);
     } else {
         b->sign_of[k] = v;
-        b->y[k] = lane_divided(vf_limited_magnitude(l.last, v), &l, how);
+        b->y[k] = lane_divided(vf_limited_magnitude(l->last, v), l, how);
     }
 }
 
-LANE lane_block quotients_of(const char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real, int kind,
-                             int how, int columns)
+LANE lane_block quotients_of(const char *x, const lane_set *s, const lane_code *c, int real, int kind, int how)
 {
     lane_block b;
     for (int k = 0; k < 4; k++) {
         const char *at = x + (size_t)(k * LANES) * real_bytes(real);
-        const size_t i = j + (size_t)(k * LANES);
         if (real == FQ_f64)
-            wide_quotients(&b, k, at, i, c, p, kind, columns);
+            wide_quotients(&b, k, vd_load((const double *)at), &s->wide[k], c, kind);
         else
-            single_quotients(&b, k, load_reals(real, at), i, c, p, kind, how, columns);
-        if (kind == SIGNED_WORDS || kind == UNSIGNED_WORDS)
-            b.zero_point[k] = zero_point_at(c, p, i, real, columns);
+            single_quotients(&b, k, load_reals(real, at), &s->params[k], kind, how);
+        b.zero_point[k] = s->zero_point[k];
     }
-    b.zero_points = c->zero_points;
-    if (columns && (real == FQ_f64 || p->batch->uneven)) {
-        vi z[4];
-        for (int k = 0; k < 4; k++)
-            z[k] = zero_point_at(c, p, j + (size_t)(k * LANES), real, columns);
-        b.zero_points = v_zero_points_of(z[0], z[1], z[2], z[3]);
-    }
+    b.zero_points = s->zero_points;
     return b;
 }
 
@@ -254,40 +252,38 @@ LANE void store_codes_of(lane_block b, char *q, const lane_code *c, int real, in
 
 /* ---- dequantize, fake_quantize ---- */
 
-LANE void dequantize_lanes(vi integers, vf values, char *x, size_t j, const lane_cursor *c, const lane_run_params *p,
-                           int real, int kind, int how, int columns, int stream)
+LANE void dequantize_lanes(vi integers, vf values, char *x, size_t k, const lane_set *s, int real, int kind, int how,
+                           int stream)
 {
-    const vi zero_point = zero_point_at(c, p, j, real, columns);
     if (real == FQ_f64) {
-        const wide_params w = wide_params_at(c, p, j, columns);
-        vd level = kind == SMALL_FLOATS ? vd_from_vf(values) : vd_sub(vd_from_vi(integers), w.zero_point);
-        vd_store((double *)x, wide_real(level, &w), stream);
+        const wide_params *w = &s->wide[k];
+        vd level = kind == SMALL_FLOATS ? vd_from_vf(values) : vd_sub(vd_from_vi(integers), w->zero_point);
+        vd_store((double *)x, wide_real(level, w), stream);
     } else {
-        const lane_params l = params_at(c, p, j, how, columns);
         vf level = values;
         if (kind == ACCUMULATORS)  /* the difference of two int32 is exact in float64 */
-            level = vf_from_vd(vd_sub(vd_from_vi(integers), vd_from_vi(zero_point)));
+            level = vf_from_vd(vd_sub(vd_from_vi(integers), vd_from_vi(s->zero_point[k])));
         else if (kind != SMALL_FLOATS)
-            level = vf_from_vi(vi_sub(integers, zero_point));
-        store_reals(real, x, lane_real(level, &l, how), kind == SMALL_FLOATS, stream);
+            level = vf_from_vi(vi_sub(integers, s->zero_point[k]));
+        store_reals(real, x, lane_real(level, &s->params[k], how), kind == SMALL_FLOATS, stream);
     }
 }
 
 /* usual: small floats that are not are refused: False, and nothing is done. */
-LANE int dequantize_block(const char *q, char *x, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                          int kind, int how, int columns, int usual, int stream)
+LANE int dequantize_block(const char *q, char *x, const lane_set *s, const lane_code *c, int real, int kind, int how,
+                          int usual, int stream)
 {
     char unpacked[BLOCK];
     vf values[4] = {vf_set(0.0f), vf_set(0.0f), vf_set(0.0f), vf_set(0.0f)};
-    if (code_packs(kind, &p->code) > 1 || kind == SMALL_INTEGERS) {
-        vb codes = code_packs(kind, &p->code) > 1 ? unpack_block(q, p->code.packs) : vb_load(q);
-        vb_store(unpacked, kind == SMALL_INTEGERS ? vb_extended(codes, p->code.mask, p->code.sign) : codes, 0);
+    if (code_packs(kind, c) > 1 || kind == SMALL_INTEGERS) {
+        vb codes = code_packs(kind, c) > 1 ? unpack_block(q, c->packs) : vb_load(q);
+        vb_store(unpacked, kind == SMALL_INTEGERS ? vb_extended(codes, c->mask, c->sign) : codes, 0);
         q = unpacked;
     }
-    if (kind == SMALL_FLOATS && !usual_values(q, values, &p->code)) {
+    if (kind == SMALL_FLOATS && !usual_values(q, values, c)) {
         if (usual)
             return 0;
-        rare_values(q, values, &p->code);
+        rare_values(q, values, c);
     }
     for (size_t k = 0; k < 4; k++) {
         char *to = x + k * LANES * real_bytes(real);
@@ -295,35 +291,32 @@ LANE int dequantize_block(const char *q, char *x, size_t j, const lane_cursor *c
         if (kind != SMALL_FLOATS)
             integers = load_integers(kind, q + k * LANES * code_bytes(kind));
         else if (how != FQ_ONE_PRODUCT || real == FQ_f64)  /* elsewhere the scale has it */
-            values[k] = vf_mul(values[k], vf_set(p->code.values.power));
-        dequantize_lanes(integers, values[k], to, j + k * LANES, c, p, real, kind, how, columns, stream);
+            values[k] = vf_mul(values[k], vf_set(c->values.power));
+        dequantize_lanes(integers, values[k], to, k, s, real, kind, how, stream);
     }
     return 1;
 }
 
 /* Rounding a level can leave -0, which an integer has not: + 0. */
-LANE int fake_quantize_block(const char *x, char *y, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                             int kind, int how, int columns, int usual, int stream)
+LANE int fake_quantize_block(const char *x, char *y, const lane_set *s, const lane_code *c, int real, int kind, int how,
+                             int usual, int stream)
 {
     if (kind == SMALL_FLOATS) {
         char codes[BLOCK];
-        if (usual && !is_usual(x, p, real, kind))
+        if (usual && !is_usual(x, c, real, kind))
             return 0;
-        store_codes_of(quotients_of(x, j, c, p, real, kind, how, columns), codes, &p->code, real, kind, usual, 0);
-        return dequantize_block(codes, y, j, c, p, real, kind, how == FQ_GENERAL ? FQ_GENERAL : FQ_TWO_PRODUCTS, columns,
-                                usual, stream);
+        store_codes_of(quotients_of(x, s, c, real, kind, how), codes, c, real, kind, usual, 0);
+        return dequantize_block(codes, y, s, c, real, kind, how == FQ_GENERAL ? FQ_GENERAL : FQ_TWO_PRODUCTS, usual, stream);
     }
     for (size_t k = 0; k < 4; k++) {
         const char *from = x + k * LANES * real_bytes(real);
         char *to = y + k * LANES * real_bytes(real);
         if (real == FQ_f64) {
-            const wide_params w = wide_params_at(c, p, j + k * LANES, columns);
-            vd level = vd_nearest(wide_limited(vd_load((const double *)from), &w));
-            vd_store((double *)to, wide_real(vd_add(level, vd_set(0.0)), &w), stream);
+            vd level = vd_nearest(wide_limited(vd_load((const double *)from), &s->wide[k]));
+            vd_store((double *)to, wide_real(vd_add(level, vd_set(0.0)), &s->wide[k]), stream);
         } else {
-            const lane_params l = params_at(c, p, j + k * LANES, how, columns);
-            vf level = vf_nearest(lane_limited(load_reals(real, from), &l, how));
-            store_reals(real, to, lane_real(vf_add(level, vf_set(0.0f)), &l, how), 0, stream);
+            vf level = vf_nearest(lane_limited(load_reals(real, from), &s->params[k], how));
+            store_reals(real, to, lane_real(vf_add(level, vf_set(0.0f)), &s->params[k], how), 0, stream);
         }
     }
     return 1;

@@ -10,6 +10,17 @@ LANE size_t out_bytes(int op, int real, int kind) { return op == FQ_quantize ? c
 LANE size_t in_packs(int op, int kind, const lane_code *c) { return op == FQ_dequantize ? code_packs(kind, c) : 1; }
 LANE size_t out_packs(int op, int kind, const lane_code *c) { return op == FQ_quantize ? code_packs(kind, c) : 1; }
 
+/* Rows that are converted side by side, in blocks of the same columns. */
+typedef struct {
+    const char *in;
+    char *out;
+    ptrdiff_t in_step, out_step;
+    size_t n;
+} lane_rows;
+
+/* Where that is worth it: parameters of float64 would not stay in registers, and blocks of small floats are of two sorts. */
+LANE int shares_rows(int real, int kind) { return real != FQ_f64 && kind != SMALL_FLOATS; }
+
 /* ---- quantize ---- */
 
 /* Two codes a byte, LINE_BLOCKS blocks at a time: where they fill a line of a cache that is streamed, it is written at
@@ -23,19 +34,31 @@ LANE size_t quantize_lines(const char *x, char *q, size_t j, size_t blocks, lane
         vb codes[LINE_BLOCKS];
         int usual = 1;
         for (size_t k = 0; k < LINE_BLOCKS; k++)
-            usual &= is_usual(x + (done + k) * in, p, real, kind);
+            usual &= is_usual(x + (done + k) * in, &p->code, real, kind);
         if (!usual)
             break;
         for (int k = 0; k < LINE_BLOCKS; k++, done++) {
+            lane_set s;
             lane_block b;
             cursor_next(c, p, real, how, columns);
-            b = quotients_of(x + done * in, j + done * BLOCK, c, p, real, kind, how, columns);
+            s = set_at(c, p, j + done * BLOCK, real, how, columns);
+            b = quotients_of(x + done * in, &s, &p->code, real, kind, how);
             lane_prefetch(x + done * in, in, p->ahead);
             codes[k] = codes_of(&b, &p->code, real, kind, 1);
         }
         v_pack_4_line(codes, q, stream);
     }
     return done;
+}
+
+LANE void quantize_small_float_block(const char *x, char *q, size_t j, lane_cursor *c, const lane_run_params *p, int real,
+                                    int how, int columns, int usual, int stream)
+{
+    lane_set s;
+    cursor_next(c, p, real, how, columns);
+    s = set_at(c, p, j, real, how, columns);
+    lane_prefetch(x, BLOCK * real_bytes(real), p->ahead);
+    store_codes_of(quotients_of(x, &s, &p->code, real, SMALL_FLOATS, how), q, &p->code, real, SMALL_FLOATS, usual, stream);
 }
 
 LANE void quantize_small_floats(const char *x, char *q, size_t j, size_t blocks, const lane_run_params *p, int real,
@@ -51,16 +74,10 @@ LANE void quantize_small_floats(const char *x, char *q, size_t j, size_t blocks,
                                 stream);
             end = blocks - i < LINE_BLOCKS ? blocks : i + LINE_BLOCKS;
         }
-        for (; i < end && is_usual(x + i * in, p, real, SMALL_FLOATS); i++) {
-            cursor_next(&c, p, real, how, columns);
-            lane_prefetch(x + i * in, in, p->ahead);
-            store_codes_of(quotients_of(x + i * in, j + i * BLOCK, &c, p, real, SMALL_FLOATS, how, columns), q + i * out,
-                           &p->code, real, SMALL_FLOATS, 1, stream);
-        }
+        for (; i < end && is_usual(x + i * in, &p->code, real, SMALL_FLOATS); i++)
+            quantize_small_float_block(x + i * in, q + i * out, j + i * BLOCK, &c, p, real, how, columns, 1, stream);
         if (i < end) {
-            cursor_next(&c, p, real, how, columns);
-            store_codes_of(quotients_of(x + i * in, j + i * BLOCK, &c, p, real, SMALL_FLOATS, how, columns), q + i * out,
-                           &p->code, real, SMALL_FLOATS, 0, stream);
+            quantize_small_float_block(x + i * in, q + i * out, j + i * BLOCK, &c, p, real, how, columns, 0, stream);
             i++;
         }
     }
@@ -70,29 +87,30 @@ LANE void quantize_small_floats(const char *x, char *q, size_t j, size_t blocks,
  * Dividing one block while the one before is narrowed keeps two chains in sight: 13% on Zen 2. Small floats have too many
  * constants for that: their blocks would not stay in registers (11 to 18% on Sapphire Rapids). */
 LANE void quantize_integers(const char *x, char *q, size_t j, size_t blocks, const lane_run_params *p, int real, int kind,
-                            int how, int columns, int stream)
+                            int how, int stream)
 {
     const size_t in = BLOCK * real_bytes(real), out = BLOCK * code_bytes(kind) / code_packs(kind, &p->code);
-    lane_cursor c = cursor_at(p, real, how, columns);
+    lane_cursor c = cursor_at(p, real, how, 0);
+    lane_set s;
     lane_block b;
     if (kind == SMALL_INTEGERS && p->code.packs == 2) {
-        const size_t done = quantize_lines(x, q, j, blocks, &c, p, real, kind, how, columns, stream);
+        const size_t done = quantize_lines(x, q, j, blocks, &c, p, real, kind, how, 0, stream);
         x += done * in;
         q += done * out;
-        j += done * BLOCK;
         blocks -= done;
         if (blocks == 0)
             return;
     }
-    cursor_next(&c, p, real, how, columns);
-    b = quotients_of(x, j, &c, p, real, kind, how, columns);
+    cursor_next(&c, p, real, how, 0);
+    s = set_at(&c, p, 0, real, how, 0);
+    b = quotients_of(x, &s, &p->code, real, kind, how);
     for (size_t i = 1; i < blocks; i++) {
         lane_block next;
         x += in;
-        j += BLOCK;
-        cursor_next(&c, p, real, how, columns);
+        cursor_next(&c, p, real, how, 0);
         lane_prefetch(x, in, p->ahead);
-        next = quotients_of(x, j, &c, p, real, kind, how, columns);
+        s = set_at(&c, p, 0, real, how, 0);
+        next = quotients_of(x, &s, &p->code, real, kind, how);
         store_codes_of(b, q, &p->code, real, kind, 1, stream);
         q += out;
         b = next;
@@ -100,18 +118,37 @@ LANE void quantize_integers(const char *x, char *q, size_t j, size_t blocks, con
     store_codes_of(b, q, &p->code, real, kind, 1, stream);
 }
 
-/* ---- dequantize, fake_quantize ---- */
-
-LANE int other_block(int op, const char *in, char *out, size_t j, const lane_cursor *c, const lane_run_params *p, int real,
-                     int kind, int how, int columns, int usual, int stream)
+/* Several rows side by side: parameters of columns are loaded once for all, which leaves no registers for two blocks. */
+LANE void quantize_columns_of(lane_rows rows, size_t j, size_t blocks, const lane_run_params *p, int real, int kind, int how,
+                              int stream)
 {
-    if (op == FQ_dequantize)
-        return dequantize_block(in, out, j, c, p, real, kind, how, columns, usual, stream);
-    return fake_quantize_block(in, out, j, c, p, real, kind, how, columns, usual, stream);
+    const size_t in = BLOCK * real_bytes(real), out = BLOCK * code_bytes(kind) / code_packs(kind, &p->code);
+    lane_cursor c = cursor_at(p, real, how, 1);
+    size_t i = 0;
+    if (kind == SMALL_INTEGERS && p->code.packs == 2)
+        i = quantize_lines(rows.in, rows.out, j, blocks, &c, p, real, kind, how, 1, stream);
+    for (; i < blocks; i++) {
+        const lane_set s = set_at(&c, p, j + i * BLOCK, real, how, 1);
+        const char *x = rows.in + i * in;
+        char *q = rows.out + i * out;
+        lane_prefetch(x, in, p->ahead);
+        for (size_t r = 0; r < (shares_rows(real, kind) ? rows.n : 1); r++, x += rows.in_step, q += rows.out_step)
+            store_codes_of(quotients_of(x, &s, &p->code, real, kind, how), q, &p->code, real, kind, 1, stream);
+    }
 }
 
-LANE void other_blocks(int op, const char *in, char *out, size_t j, size_t blocks, const lane_run_params *p, int real,
-                       int kind, int how, int columns, int stream)
+/* ---- dequantize, fake_quantize ---- */
+
+LANE int other_block(int op, const char *in, char *out, const lane_set *s, const lane_code *c, int real, int kind, int how,
+                     int usual, int stream)
+{
+    if (op == FQ_dequantize)
+        return dequantize_block(in, out, s, c, real, kind, how, usual, stream);
+    return fake_quantize_block(in, out, s, c, real, kind, how, usual, stream);
+}
+
+LANE void other_blocks(int op, lane_rows rows, size_t j, size_t blocks, const lane_run_params *p, int real, int kind,
+                       int how, int columns, int stream)
 {
     const size_t from = BLOCK * in_bytes(op, real, kind) / in_packs(op, kind, &p->code), to = BLOCK * out_bytes(op, real, kind);
     lane_cursor c = cursor_at(p, real, how, columns);
@@ -119,14 +156,19 @@ LANE void other_blocks(int op, const char *in, char *out, size_t j, size_t block
     while (i < blocks) {
         const size_t end = columns || blocks - i < p->per_set ? blocks : i + p->per_set;
         while (i < end) {
-            for (; i < end; i++, in += from, out += to, j += BLOCK) {
-                lane_prefetch(in, from, p->ahead);
-                if (!other_block(op, in, out, j, &c, p, real, kind, how, columns, 1, stream))
+            for (; i < end; i++, rows.in += from, rows.out += to) {
+                const lane_set s = set_at(&c, p, j + i * BLOCK, real, how, columns);
+                lane_prefetch(rows.in, from, p->ahead);
+                if (!other_block(op, rows.in, rows.out, &s, &p->code, real, kind, how, 1, stream))
                     break;
+                for (size_t r = 1; columns && shares_rows(real, kind) && r < rows.n; r++)
+                    other_block(op, rows.in + (ptrdiff_t)r * rows.in_step, rows.out + (ptrdiff_t)r * rows.out_step, &s, &p->code,
+                                real, kind, how, 1, stream);
             }
             if (kind == SMALL_FLOATS && i < end) {
-                other_block(op, in, out, j, &c, p, real, kind, how, columns, 0, stream);
-                i++, in += from, out += to, j += BLOCK;
+                const lane_set s = set_at(&c, p, j + i * BLOCK, real, how, columns);
+                other_block(op, rows.in, rows.out, &s, &p->code, real, kind, how, 0, stream);
+                i++, rows.in += from, rows.out += to;
             }
         }
         if (!columns && i < blocks)
@@ -134,13 +176,15 @@ LANE void other_blocks(int op, const char *in, char *out, size_t j, size_t block
     }
 }
 
-LANE void lane_blocks(int op, const char *in, char *out, size_t j, size_t blocks, const lane_run_params *p, int real,
-                      int kind, int how, int columns, int stream)
+LANE void lane_blocks(int op, lane_rows rows, size_t j, size_t blocks, const lane_run_params *p, int real, int kind, int how,
+                      int columns, int stream)
 {
     if (op != FQ_quantize)
-        other_blocks(op, in, out, j, blocks, p, real, kind, how, columns, stream);
+        other_blocks(op, rows, j, blocks, p, real, kind, how, columns, stream);
     else if (kind == SMALL_FLOATS)
-        quantize_small_floats(in, out, j, blocks, p, real, how, columns, stream);
+        quantize_small_floats(rows.in, rows.out, j, blocks, p, real, how, columns, stream);
+    else if (columns)
+        quantize_columns_of(rows, j, blocks, p, real, kind, how, stream);
     else
-        quantize_integers(in, out, j, blocks, p, real, kind, how, columns, stream);
+        quantize_integers(rows.in, rows.out, j, blocks, p, real, kind, how, stream);
 }

@@ -84,22 +84,32 @@ LANE void zero_point_range(const lane_batch *b, size_t m, int32_t *low, int32_t 
     }
 }
 
-/* Reciprocals of m scales, and what they lack of 1 / scale: 1 - recip * scale is exact in a fused multiply-add, and over
- * scale it is 1 / scale - recip, rounded once (times recip, rounded twice, would be too coarse). smallest and largest:
- * of the scales. Sets beyond m repeat the last one, so that vectors are whole. */
+/* The reciprocals of a vector of scales, and what they lack of 1 / scale: 1 - recip * scale is exact in a fused
+ * multiply-add, and over scale it is 1 / scale - recip, rounded once (times recip, rounded twice, would be too coarse). */
+LANE void divisor(lane_batch *b, size_t i, vf scale)
+{
+    const vf one = vf_set(1.0f), recip = vf_div(one, scale);
+    vf_store(b->recip + i, recip, 0);
+    vf_store(b->rest + i, vf_div(vf_fnma(recip, scale, one), scale), 0);
+}
+
+/* Those of m scales, and the smallest and the largest of these. */
 LANE void divisors(lane_batch *b, size_t m, float *smallest, float *largest)
 {
-    const vf one = vf_set(1.0f);
     vf low, high;
-    for (size_t k = m; k % LANES; k++)
+    if (m == 1) {  /* where a call is short, what follows is a part of it */
+        divisor(b, 0, vf_set(b->scale[0]));
+        *smallest = *largest = b->scale[0];
+        return;
+    }
+    for (size_t k = m; k % LANES; k++)  /* the last one again, so that vectors are whole */
         b->scale[k] = b->scale[m - 1];
     low = high = vf_load(b->scale);
     for (size_t i = 0; i < m; i += LANES) {
-        vf scale = vf_load(b->scale + i), recip = vf_div(one, scale);
+        const vf scale = vf_load(b->scale + i);
         low = vf_min(low, scale);
         high = vf_max(high, scale);
-        vf_store(b->recip + i, recip, 0);
-        vf_store(b->rest + i, vf_div(vf_fnma(recip, scale, one), scale), 0);
+        divisor(b, i, scale);
     }
     *smallest = vf_lowest_lane(low);
     *largest = vf_highest_lane(high);
@@ -207,6 +217,11 @@ LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t 
 LANE int scale_values(lane_batch *b, size_t n, float power)
 {
     vf low, high;
+    if (n == 1) {
+        const int fits = b->scale[0] >= FQ_SMALLEST_DIVISOR && b->scale[0] <= FQ_LARGEST_DIVISOR;
+        b->scale[0] *= fits ? power : 1.0f;
+        return fits;
+    }
     for (size_t i = n; i % LANES; i++)
         b->scale[i] = b->scale[n - 1];
     low = high = vf_load(b->scale);
