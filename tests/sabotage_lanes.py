@@ -233,7 +233,7 @@ EDITS = [
     ),
     # ---- spans: runs ----
     Edit("a step too long", SPANS, [("done += m;", "done += m + 1;")]),
-    Edit("last block one early", SPANS, [("first = n - BLOCK;", "first = n - BLOCK - 1;")]),
+    Edit("last block one early", SPANS, [("buffered ? done : n - BLOCK;", "buffered ? done : n - BLOCK - 1;")]),
     Edit("a block is stored twice", SPANS, [("b = next;", "")]),
     Edit("streaming: head one too long", SPANS, [("m = m < head ? m : head;", "m = m < head ? m : head + 1;")]),
     Edit("streaming: head may exceed the run", SPANS, [("m = m < head ? m : head;", "m = head;")]),

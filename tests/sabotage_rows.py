@@ -102,8 +102,24 @@ EDITS = [
     Edit(
         "columns: zero points of the first",
         SPANS,
-        [("if (columns && (real == FQ_f64 || p->batch->uneven)) {", "if (columns && real == FQ_f64) {")],
+        [("if (columns && (real == FQ_f64 || p->batch->uneven))\n", "if (columns && real == FQ_f64)\n")],
     ),
+    Edit("side by side: one row", SPANS, [("? SIDE_BY_SIDE : 1;", "? 1 : 1;"), ("k += together", "k += SIDE_BY_SIDE")]),
+    Edit(
+        "side by side: beyond the last row",
+        SPANS,
+        [("(size_t)(together < end - k ? together : end - k)", "(size_t)together")],
+    ),
+    Edit("side by side: the first row's input", SPANS, [("rows.in + (ptrdiff_t)r * rows.in_step", "rows.in")]),
+    Edit("side by side: the first row's rest", SPANS, [("piece.in += rows.in_step, ", "")]),
+    Edit("side by side: in place", SPANS, [(" && rows.in != rows.out && ", " && ")]),
+    Edit("32 each: the first set for all", SPANS, [("block = p->set + j / 32 + k * LANES / 32;", "block = p->set;")]),
+    Edit(
+        "32 each: sets of whole blocks",
+        SPANS,
+        [("block = p->set + j / 32 + k * LANES / 32;", "block = p->set + j / BLOCK;")],
+    ),
+    Edit("32 each: wherever rows are", SPANS, [("t->in_step == (op == FQ_quantize ? reals : codes) && ", "1 && ")]),
     Edit("batches: one value is the first of several", SPANS, [("(to)[i_] = *(from);", "(to)[i_] = (from)[i_ > 0];")]),
     # ---- parameters ----
     Edit("scales: 0", PARAMETERS, [("bits - 1 < 0x7F7FFFFFu", "bits < 0x7F800000u")]),

@@ -32,14 +32,14 @@ EDITS = [
     Edit(
         "small floats: not limited",
         SPANS,
-        [("lane_divided(vf_limited_magnitude(l.last, v), &l, how)", "lane_divided(vf_magnitude(v), &l, how)")],
+        [("lane_divided(vf_limited_magnitude(l->last, v), l, how)", "lane_divided(vf_magnitude(v), l, how)")],
     ),
     Edit("small floats: limit in the unit of quotients", SPANS, [("? vf_mul(last, scale) : last;", "? last : last;")]),
-    Edit("small floats: NaN is usual", SPANS, [("!(p->code.slow | has_nan(x, real))", "!p->code.slow")]),
+    Edit("small floats: NaN is usual", SPANS, [("!(c->slow | has_nan(x, real))", "!c->slow")]),
     Edit(
         "small floats: nothing is usual by the other zero",
         SPANS,
-        [("!(p->code.slow | has_nan(x, real))", "!has_nan(x, real)")],
+        [("!(c->slow | has_nan(x, real))", "!has_nan(x, real)")],
     ),
     Edit(
         "small floats: NaN in the first half",
@@ -49,9 +49,14 @@ EDITS = [
     Edit(
         "small floats: the rare block is not done",
         SPANS,
-        [("        if (i < end) {\n            cursor_next", "        if (0) {\n            cursor_next")],
+        [
+            (
+                "        if (i < end) {\n            quantize_small_float_block",
+                "        if (0) {\n            quantize_small_float_block",
+            )
+        ],
     ),
-    Edit("small floats back: rare values are lost", SPANS, [("        rare_values(q, values, &p->code);\n", "")]),
+    Edit("small floats back: rare values are lost", SPANS, [("        rare_values(q, values, c);\n", "")]),
     Edit("small floats: nothing beyond the largest", SPANS, [("if (c.above > f->largest)", "if (0)")]),
     Edit(
         "small floats: -0 where there is none",
@@ -61,7 +66,7 @@ EDITS = [
     Edit(
         "small floats: quotient keeps its sign",
         SPANS,
-        [("vf_limited_magnitude(l.last, b->sign_of[k])", "vf_at_most(l.last, b->sign_of[k])")],
+        [("vf_limited_magnitude(l->last, b->sign_of[k])", "vf_at_most(l->last, b->sign_of[k])")],
     ),
     # ---- copies ----
     Edit("swapped halves copied", COPY, [("(uint16_t)(v << 8 | v >> 8)", "v")]),

@@ -1,7 +1,10 @@
 /* Blocks: four vectors from load to store. Included by spans.inc.h. */
 
-/* What a run is converted with. Rows: set number `set`, the next one from each `per_set` blocks on. Columns: element j has
- * set number `set` + j. */
+/* How sets of parameters follow each other in a run: set number `set`, and the next one from each `per_set` blocks on; a
+ * set for each element; or one for each 32 of them, the most usual length of all. */
+enum { BY_ROW, BY_COLUMN, BY_32 };
+
+/* What a run is converted with. */
 typedef struct {
     const lane_batch *batch;
     const wide_batch *wide_batch;  /* for float64 */
@@ -80,10 +83,14 @@ LANE lane_set set_at(const lane_cursor *c, const lane_run_params *p, size_t j, i
     const int32_t *zero_points = real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point;
     lane_set s;
     for (size_t k = 0; k < 4; k++) {
-        const size_t i = p->set + j + k * LANES;
-        s.zero_point[k] = columns ? vi_load(zero_points + i) : c->zero_point;
+        const size_t i = p->set + j + k * LANES, block = p->set + j / 32 + k * LANES / 32;
+        s.zero_point[k] = columns == BY_COLUMN ? vi_load(zero_points + i) : c->zero_point;
+        if (columns == BY_32)
+            s.zero_point[k] = vi_set(zero_points[block]);
         if (real == FQ_f64)
             s.wide[k] = columns ? wide_column_params(p->wide_batch, i) : c->wide_row;
+        else if (columns == BY_32)
+            s.params[k] = row_params(p->batch, block, how);
         else
             s.params[k] = columns ? column_params(p->batch, i, how) : c->row;
     }
