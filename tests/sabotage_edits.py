@@ -12,6 +12,7 @@ import sabotage_loops
 import sabotage_native
 import sabotage_rows
 import sabotage_rules
+import sabotage_targets
 import sabotage_threads
 import sabotage_wide
 from sabotage_files import Edit
@@ -24,6 +25,7 @@ EDITS: list[Edit] = [
     *sabotage_checks.EDITS,
     *sabotage_wide.EDITS,
     *sabotage_rows.EDITS,
+    *sabotage_targets.EDITS,
     *sabotage_native.EDITS,
     *sabotage_rules.EDITS,
     *sabotage_threads.EDITS,

@@ -12,6 +12,8 @@ class Edit(NamedTuple):
 
 
 LANES = "fastquant/src/lanes_avx2.h"
+AVX512 = "fastquant/src/lanes_avx512.h"
+NEON = "fastquant/src/lanes_neon.h"
 SPANS = "fastquant/src/*.inc.h"
 NUMERICS = "fastquant/src/numerics.h"
 PARAMETERS = "fastquant/src/numerics.c"
