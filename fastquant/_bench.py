@@ -1,7 +1,7 @@
 """`fastquant bench`: every kernel against its peers, in one run, as tables and as JSON.
 
-What is measured is in _bench_cases.py, what with in _bench_own.py and _bench_libraries.py, how in _bench_timing.py,
-what it may cost in _bench_budgets.py; bench/ measures the same with pytest-benchmark.
+What is measured is in _bench_cases.py, what with in _bench_peers.py, how in _bench_timing.py, what it may cost in
+_bench_budgets.py; bench/ measures the same with pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 import fastquant as fq
 from fastquant import _bench_budgets
 from fastquant._bench_cases import ALL, KERNELS, SIZES, Case, cases, forget_inputs, inputs
-from fastquant._bench_peers import OWN, PEERS, Peer, loaded, version_of
+from fastquant._bench_peers import OWN, PEERS, Peer, loaded, on_threads, versions
 from fastquant._bench_tables import agreement, record_of, render, table_of, wrong_results
 from fastquant._bench_timing import Contender, contenders, measure, settle_allocator
 from fastquant._files import replacing
@@ -31,13 +31,14 @@ from fastquant._report import UserError
 HOW_TO_READ = """\
 call, ns/element, GB/s: fastquant's best sample; GB/s counts the input and the output once.
 spread: median sample / best sample.
-/copy: fastquant's time / that of np.copyto moving as many bytes in all, half of them read, half written:
-it stands in for a bare loop with the same bytes in and out, whose halves are unequal. From 256 KiB on.
+/bare: fastquant's time / that of a loop that reads and writes as many bytes and computes nothing.
 /division: time / that of the same call where the kernel has to divide.
 /plain: time / that of the same call for contiguous float32, int8 and one scale; for quantize_dynamic, quantize.
+/one thread: time / that of the same call on one thread.
 vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more.
-Everything runs on one thread. ONNX Runtime is called by session.run, or by run_with_iobinding for out=; no
-other peer writes to memory it is given, so that the one call they have stands in both rows."""
+Everything runs on one thread, or on as many as --threads says; NumPy, ml_dtypes, NumKong, gguf and
+sentence-transformers have one only. A peer whose one call makes a new array stands in both rows, with out= and
+without. torch.compile and numba compile before they are timed."""
 
 
 # ---- options ----
@@ -58,7 +59,7 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds >= 0")
 
 
-def _rounds(text: str) -> int:
+def _count(text: str) -> int:
     if text.isdecimal() and int(text):
         return int(text)
     raise argparse.ArgumentTypeError(f"got {text!r}, expected a number >= 1")
@@ -73,6 +74,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", action="append", type=_size, metavar="N", help=sizes)
     parser.add_argument("--kernel", action="append", choices=tuple(KERNELS), metavar="NAME", help=kernels)
     parser.add_argument("--code", action="append", choices=(*ALL, "int32"), metavar="TYPE", help=codes)
+    threads = "threads that calls may use; may be repeated, and each case is measured with each number [1]"
+    parser.add_argument("--threads", action="append", type=_count, metavar="N", help=threads)
     parser.add_argument("--all", action="store_true", help="every kernel, or all code types of those with --kernel")
     parser.add_argument("--budgets", action="store_true", help="the cases that have a budget, and which are met")
     parser.add_argument("--list", action="store_true", help="print the kernels' names and titles, and measure nothing")
@@ -80,12 +83,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--peers",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare with torch and ONNX Runtime, where installed, and not with NumPy alone [--peers]",
+        help="compare with torch, ONNX Runtime and others, where installed, and not with NumPy alone [--peers]",
     )
+    names = [peer.name for peer in PEERS if peer.module]
+    peer = f"only with this one, and NumPy: {', '.join(names)}; may be repeated [all]"
+    parser.add_argument("--peer", action="append", choices=names, metavar="NAME", help=peer)
     seconds = "time for each case; a large one takes more [%(default)s]"
     rounds = "rounds for each case at least [%(default)s]"
     parser.add_argument("--seconds", type=_seconds, default=0.4, metavar="S", help=seconds)
-    parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help=rounds)
+    parser.add_argument("--repeat", type=_count, default=3, metavar="N", help=rounds)
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE as well")
 
 
@@ -122,7 +128,6 @@ def _caches() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    libraries = ("fastquant-kernels", "numpy", *dict.fromkeys(peer.module for peer in PEERS if peer.module))
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -131,7 +136,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "target": fq.cpu.active(),
         "targets": fq.cpu.available(),
-        "versions": {name: found for name in libraries if (found := version_of(name))},
+        "versions": versions(),
     }
 
 
@@ -150,8 +155,9 @@ def _header(about: dict[str, Any], skipped: Sequence[str]) -> list[str]:
 
 
 def measure_case(case: Case, peers: Sequence[Peer], seconds: float, rounds: int) -> list[Contender]:
-    entries = contenders(case, (*OWN, *peers), inputs(case))
-    measure(entries, seconds, rounds)
+    with on_threads(case.threads, peers):
+        entries = contenders(case, (*OWN, *peers), inputs(case))
+        measure(entries, seconds, rounds)
     for entry in entries:
         entry.names = {}  # the arrays
     return entries
@@ -172,12 +178,14 @@ def _planned(args: argparse.Namespace) -> dict[str, list[Case]]:
     if args.budgets:
         sizes = sorted(set(args.size or _bench_budgets.SIZES))
         names: Iterator[str] | Sequence[str] = args.kernel or _bench_budgets.KERNELS
-        planned = {name: list(_bench_budgets.cases_with_budgets(name, sizes, codes)) for name in names}
+        threads = sorted(set(args.threads or _bench_budgets.THREADS))
+        planned = {name: list(_bench_budgets.cases_with_budgets(name, sizes, codes, threads)) for name in names}
     else:
         sizes = sorted(set(args.size or SIZES))
         everything = args.all or codes
         names = args.kernel or (name for name, kernel in KERNELS.items() if kernel.usual or everything)
-        planned = {name: list(cases([name], sizes, args.all, codes)) for name in names}
+        threads = sorted(set(args.threads or [1]))
+        planned = {name: list(cases([name], sizes, args.all, codes, threads)) for name in names}
     planned = {name: found for name, found in planned.items() if found}
     if not planned:
         raise UserError("bench: no such case: --list tells what there is")
@@ -203,7 +211,7 @@ def run(args: argparse.Namespace) -> int:
     wrong: list[str] = []
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(replacing(args.json)) if args.json else None
-        peers, skipped = stack.enter_context(loaded(args.peers))
+        peers, skipped = stack.enter_context(loaded(args.peers, args.peer or ()))
         stack.callback(forget_inputs)
         stack.callback(_progress, "")
         settle_allocator()
@@ -213,7 +221,7 @@ def run(args: argparse.Namespace) -> int:
         for name, found in planned.items():
             records = []
             for case in found:
-                _progress(f"{name} {case.code} {case.size:,} elements")
+                _progress(f"{name} {case.code} {case.size:,} elements {case.threads} threads")
                 records.append(record_of(case, measure_case(case, peers, args.seconds, args.repeat)))
             _progress("")
             _print_kernel(name, records)
@@ -223,7 +231,7 @@ def run(args: argparse.Namespace) -> int:
         if args.budgets:
             _print_budgets(verdicts)
         if file is not None:
-            settings = {"seconds": args.seconds, "repeat": args.repeat, "threads": 1}
+            settings = {"seconds": args.seconds, "repeat": args.repeat}
             report = {"machine": about, "settings": settings, "left_out": skipped, "cases": everything}
             report |= {"budgets": verdicts} if args.budgets else {}
             file.write(json.dumps(report, indent=1).encode() + b"\n")

@@ -1,0 +1,40 @@
+"""How the tests of the benchmarks run them: nothing is measured for longer than it takes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fastquant import _bench
+from fastquant._bench_peers import NUMPY, Peer
+from fastquant._bench_timing import Contender
+
+QUICK = ["--size", "96", "--seconds", "0", "--repeat", "1"]
+
+
+def run(*options: str) -> int:
+    parser = argparse.ArgumentParser()
+    _bench.add_arguments(parser)
+    return _bench.run(parser.parse_args(options))
+
+
+def bench(*options: str) -> int:
+    return run(*QUICK, *options)
+
+
+def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Contender:
+    return Contender(peer, statement, False, names)
+
+
+def record(kernel: str, code: str, size: int, threads: int = 1, **row: Any) -> dict[str, Any]:
+    """One made up, of one call with out=."""
+    row = {
+        "peer": "fastquant",
+        "out": True,
+        "ns_per_call": 1000.0,
+        "spread": 1.0,
+        "time_over": {},
+        "speed_over": {},
+    } | row
+    about = {"kernel": kernel, "code": code, "elements": size, "threads": threads, "bytes": 5 * size}
+    return about | {"contenders": [row, {"peer": "NumPy", "out": False, "ns_per_call": 3000.0, "differing": None}]}
