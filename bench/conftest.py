@@ -14,6 +14,7 @@ from fastquant._bench_timing import settle_allocator
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="small sizes and few rounds: does it run, about how fast")
     parser.addoption("--all", action="store_true", help="every kernel and code type, as fastquant bench --all")
+    parser.addoption("--write-baseline", action="store_true", help="store the ratios of this machine's targets")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -109,8 +109,8 @@ def table_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
     for record, row in ours:
         cells = [record["code"] or "-", f"{record['elements']:,}"]
         cells += [str(record["threads"])] * counts + ["given" if row["out"] else "-"]
-        cells += [duration(row["ns_per_call"] / 1e9), _significant(row["ns_per_element"])]
-        cells += [_significant(row["gb_per_s"]), f"{row['spread']:.2f}"]
+        cells += [duration(row["ns_per_call"] / 1e9), _significant(row["ns_per_call"] / record["elements"])]
+        cells += [_significant(record["bytes"] / row["ns_per_call"]), f"{row['spread']:.2f}"]
         times, speeds = row["time_over"], row["speed_over"]
         cells += [f"{times[name]:.2f}" if name in times else "-" for name in own]
         cells += [against(speeds[name]) if name in speeds else "-" for name in peers]
