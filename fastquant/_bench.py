@@ -21,7 +21,7 @@ from fastquant._bench_machine import header, machine
 from fastquant._bench_peers import OWN, PEERS, Peer, loaded, on_threads
 from fastquant._bench_selection import planned_for
 from fastquant._bench_tables import agreement, record_of, render, table_of, wrong_results
-from fastquant._bench_timing import Contender, contenders, measure, settle_allocator
+from fastquant._bench_timing import REST_SECONDS, Contender, contenders, measure, settle_allocator
 from fastquant._files import replacing
 
 HOW_TO_READ = (
@@ -110,7 +110,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def measure_case(case: Case, peers: Sequence[Peer], seconds: float, rounds: int) -> list[Contender]:
     with on_threads(case.threads, peers):
         entries = contenders(case, (*OWN, *peers), inputs(case))
-        measure(entries, seconds, rounds)
+        measure(entries, seconds, rounds, REST_SECONDS if case.threads > 1 else 0.0)
     for entry in entries:
         entry.names = {}  # the arrays
     return entries
@@ -158,8 +158,10 @@ def run(args: argparse.Namespace) -> int:
         file = stack.enter_context(replacing(args.json)) if args.json else None
         plot = stack.enter_context(replacing(args.plot)) if args.plot else None
         draw = _bench_plots.drawing() if args.plot else None
-        peers, skipped = stack.enter_context(loaded(args.peers, args.peer or ()))
         stack.callback(_progress, "")
+        _progress("loading what fastquant is compared with")
+        peers, skipped = stack.enter_context(loaded(args.peers, args.peer or ()))
+        _progress("")
         about = machine()
         print("\n".join(header(about, skipped)), flush=True)
         settings = {"seconds": args.seconds, "repeat": args.repeat}

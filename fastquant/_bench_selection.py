@@ -29,6 +29,10 @@ def _published() -> Iterator[Case]:
         yield from cases([name], [IN_CACHE])
 
 
+def _by_code(case: Case) -> tuple[int, int, int]:
+    return (*case.kernel.codes, *case.kernel.more).index(case.code), case.threads, case.size
+
+
 def _wanted(case: Case, args: argparse.Namespace) -> bool:
     own = (case.kernel.name, case.size, case.code, case.threads)
     asked = (args.kernel, args.size, args.code, args.threads)
@@ -40,7 +44,7 @@ def planned_for(args: argparse.Namespace) -> dict[str, list[Case]]:
     codes = args.code or ()
     planned: dict[str, list[Case]] = {}
     if args.publish:
-        for case in sorted(dict.fromkeys(_published()), key=lambda case: (case.threads, case.size)):
+        for case in sorted(dict.fromkeys(_published()), key=_by_code):
             if _wanted(case, args):
                 planned.setdefault(case.kernel.name, []).append(case)
         planned = {name: planned[name] for name in KERNELS if name in planned}

@@ -150,6 +150,16 @@ def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(entry.samples) for entry in entries] == [3, 3]
 
 
+def test_rests_before_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(_bench_timing.time, "sleep", rests.append)
+    entries = [contender("0", {"np": np}, OWN[1]) for _ in range(2)]
+    measure(entries, 0.0, 3)
+    assert not rests
+    measure(entries, 0.0, 3, 0.5)
+    assert rests == [0.5] * 6
+
+
 def test_a_slow_peer_has_two_samples() -> None:
     names: dict[str, Any] = {"wait": lambda: sum(range(200_000)), "np": np}
     entries = [contender("0", names, FASTQUANT), contender("wait() and 0", names)]
