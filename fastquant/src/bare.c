@@ -1,4 +1,5 @@
-/* The bare loop of CPUs of which nothing is known, over pairs of words that compilers make vectors of where there are any. */
+/* The bare loop of CPUs of which nothing is known: over pairs of words, which compilers make vectors of where there are
+ * any. */
 #include <stdint.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* A bare loop: bytes in and bytes out, and nothing computed. The benchmarks hold the kernels against it, since no kernel
  * that reads and writes as much can be faster than memory lets it be.
  *
- * Included where vb, vb_load, vb_store, vb_or, v_prefetch and STREAM_BYTES are there. Each output vector is the or of as many input
- * vectors as there are for it, so that no load can be left out. */
+ * Included where vb, vb_load, vb_store, vb_or, v_prefetch and STREAM_BYTES are there. Each output vector is the or of as
+ * many input vectors as there are for it, so that no load can be left out. */
 
 typedef struct bare_ends {
     const char *in;
