@@ -7,6 +7,7 @@ from pathlib import Path
 
 import baseline
 import pytest
+import test_baseline
 
 import fastquant as fq
 
@@ -67,8 +68,6 @@ def test_every_case_can_be_measured() -> None:
 
 def test_reports_through_pytest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole: a fall that is stored turns the run red, a target of which nothing is stored does not."""
-    pytest.importorskip("pytest_benchmark")
-    test_baseline = pytest.importorskip("test_baseline")
     case = next(case for case in baseline.checked() if case.size == 768)
     target = fq.cpu.active()
     for factor, falls in ((0.1, False), (1e6, True)):
