@@ -101,16 +101,30 @@ def _what(case: Report, row: Report) -> str:
     )
 
 
+# Arrays of these sizes are told apart: the cost of a call, of a kernel, and of memory.
+_SIZES = {"to 4Ki": (0, 1 << 12), "to 1Mi": (1 << 12, 1 << 20), "beyond": (1 << 20, math.inf)}
+
+
+def _mean(ratios: Sequence[float]) -> str:
+    """The geometric one."""
+    return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}" if ratios else "-"
+
+
 def _summary(cases: Sequence[Report]) -> Iterator[str]:
     rows = []
     for peer in PEERS:
-        found = [row["speed_over"][peer.name] for _, row in _ours(cases) if peer.name in row["speed_over"]]
+        found = [
+            (case["elements"], row["speed_over"][peer.name])
+            for case, row in _ours(cases)
+            if peer.name in row["speed_over"]
+        ]
         if found:
-            won, lost = sum(ratio >= EVEN for ratio in found), sum(ratio <= 1 / EVEN for ratio in found)
-            mean = math.exp(sum(map(math.log, found)) / len(found))
-            counts = (len(found), won, len(found) - won - lost, lost)
-            rows.append([peer.name, *map(str, counts), f"{mean:.2f}", f"{min(found):.2f}", f"{max(found):.0f}"])
-    columns = ["against", "calls", "won", "even", "lost", "times as long, geometric mean", "least", "most"]
+            ratios = [ratio for _, ratio in found]
+            won, lost = sum(ratio >= EVEN for ratio in ratios), sum(ratio <= 1 / EVEN for ratio in ratios)
+            counts = (len(ratios), won, len(ratios) - won - lost, lost)
+            means = [_mean([ratio for n, ratio in found if over < n <= most]) for over, most in _SIZES.values()]
+            rows.append([peer.name, *map(str, counts), f"{min(ratios):.2f}", _mean(ratios), *means])
+    columns = ["against", "calls", "won", "even", "lost", "least", "mean", *_SIZES]
     yield from _table(columns, rows)
 
 
@@ -152,6 +166,8 @@ def page(report: Report) -> str:
         "- Peers stand with the time that they take over fastquant's. **Bold**: the peer is faster by 3% or more.",
         "",
         "## Summary",
+        "",
+        "How many times as long a peer takes: the least, and geometric means of all and by the number of elements.",
         "",
     ]
     for threads in sorted({case["threads"] for case in cases}):

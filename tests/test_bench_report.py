@@ -73,7 +73,7 @@ def test_every_loss_is_named_and_bold() -> None:
 
 def test_summary() -> None:
     page = report.page(made_up(against("quantize", 768, NumPy=8.0), against("quantize", 1 << 16, NumPy=0.5)))
-    assert "| NumPy | 2 | 1 | 0 | 1 | 2.00 | 0.50 | 8 |" in page
+    assert "| NumPy | 2 | 1 | 0 | 1 | 0.50 | 2.00 | 8.00 | 0.50 | - |" in page
     assert "Nowhere in this run." not in page
     assert "Nowhere in this run." in report.page(made_up(against("quantize", 768, NumPy=8.0)))
 
