@@ -26,7 +26,7 @@ def _published() -> Iterator[Case]:
             for size in SPLIT:
                 yield Case(kernel, DRAWN[name], size, 2)
         yield from _bench_budgets.cases_with_budgets(name, _bench_budgets.SIZES)
-        yield from cases([name], [IN_CACHE])
+        yield from cases([name], [IN_CACHE], everything=name in DRAWN)
 
 
 def _by_code(case: Case) -> tuple[int, int, int]:

@@ -30,6 +30,7 @@ def test_what_is_published() -> None:
     assert {case.kernel.name for case in found} == set(KERNELS)
     for name in _bench_budgets.KERNELS:
         assert set(found) >= set(_bench_budgets.cases_with_budgets(name, _bench_budgets.SIZES))
+    assert set(found) >= set(cases(tuple(DRAWN), [1 << 16], everything=True))
     for name, code in DRAWN.items():
         mine = [case for case in found if (case.kernel.name, case.code) == (name, code)]
         assert {case.size for case in mine if case.threads == 1} >= set(SWEEP)
