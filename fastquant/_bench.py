@@ -176,7 +176,7 @@ def run(args: argparse.Namespace) -> int:
             _print_budgets(report["budgets"])
         if args.cost:
             forget_inputs()
-            report["cost"] = _bench_cost.measure(args.cost, args.repeat)
+            report["cost"] = _bench_cost.measure(args.cost, max(args.repeat, 5))
             print("", _bench_cost.TITLE, "", render(*_bench_cost.table_of(report["cost"])), sep="\n", flush=True)
         if file is not None:
             file.write(json.dumps(report, indent=1).encode() + b"\n")

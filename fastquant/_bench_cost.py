@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import timeit
 from collections.abc import Sequence
 from typing import Any
@@ -42,29 +43,28 @@ def _memory(most: int) -> tuple[Any, Any]:
 
 
 def measure(most: int, rounds: int) -> list[dict[str, Any]]:
-    """For each number of elements the best of some rounds, all functions in turns.
+    """For each number of elements and each function the best of some rounds.
 
-    Two of them write to x: multiples of the scale, which stay what they are.
+    A round is all numbers and all functions, so that who holds up the machine for a while holds up one sample of each.
+    Two functions write to x: multiples of the scale, which stay what they are.
     """
     x, q = _memory(most)
     threads = fq.get_num_threads()
     fq.set_num_threads(1)
-    found = []
     try:
-        for size in sizes(most):
-            timers = {
-                name: timeit.Timer(statement, globals={"fq": fq, "x": x[:size], "q": q[:size]})
-                for name, statement in _STATEMENTS.items()
-            }
-            calls = {name: _calls(timer) for name, timer in timers.items()}
-            best = dict.fromkeys(timers, float("inf"))
-            for _ in range(rounds):
-                for name, timer in timers.items():
-                    best[name] = min(best[name], timer.timeit(calls[name]) / calls[name])
-            found += [{"function": name, "elements": size, "ns_per_call": best[name] * 1e9} for name in timers]
+        timers = {
+            (name, size): timeit.Timer(statement, globals={"fq": fq, "x": x[:size], "q": q[:size]})
+            for size in sizes(most)
+            for name, statement in _STATEMENTS.items()
+        }
+        calls = {key: _calls(timer) for key, timer in timers.items()}
+        best = dict.fromkeys(timers, math.inf)
+        for _ in range(rounds):
+            for key, timer in timers.items():
+                best[key] = min(best[key], timer.timeit(calls[key]) / calls[key])
     finally:
         fq.set_num_threads(threads)
-    return found
+    return [{"function": name, "elements": size, "ns_per_call": best[name, size] * 1e9} for name, size in timers]
 
 
 def _calls(timer: timeit.Timer) -> int:

@@ -52,6 +52,12 @@ def _size_name(size: int) -> str:
     return str(size)
 
 
+def _round_time(ns: float) -> str:
+    """Of a power of ten."""
+    unit, factor = next((u, f) for u, f in (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 0.0)) if ns >= f)
+    return f"{ns / (factor or 1):g} {unit}"
+
+
 def _row(record: dict[str, Any], peer: str, out: bool = True) -> dict[str, Any] | None:
     """A peer's call with out=, or the one that it has; and the other way round."""
     rows = [row for row in record["contenders"] if row["peer"] == peer]
@@ -188,9 +194,9 @@ def _cost(figure: Any, report: Report) -> None:
         elements, times = zip(*points, strict=True)
         total.plot(elements, times, label=name, marker=".")
         each.plot(elements, [t / n for n, t in points], label=name, marker=".")
-    for axes, label in ((total, "ns a call"), (each, "ns an element")):
+    for axes, label in ((total, "a call"), (each, "ns an element")):
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:,g}")
+        axes.yaxis.set_major_formatter("{x:g}" if axes is each else lambda ns, _: _round_time(ns))
         axes.set_ylabel(label)
         _size_axis(axes, sizes)
         _mark_caches(axes, report["machine"], 5, max(sizes))

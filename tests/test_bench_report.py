@@ -140,7 +140,8 @@ def test_plots_are_of_what_was_measured() -> None:
     drawn = draw(figures)
     assert drawn == draw(figures)
     text = drawn.decode()
-    for label in ("GB/s", "L1d", "NumPy", "numba", "64Ki elements", "quantize int8", "minmax", "ns a call"):
+    labels = ("GB/s", "L1d", "NumPy", "numba", "64Ki elements", "quantize int8", "minmax", "ns an element", "10 ns")
+    for label in labels:
         assert f">{label}<" in text or f"> {label}<" in text, label
     assert text.count("#c62828") >= 3  # a loss in each of three panels
     assert "dc:date" not in text
