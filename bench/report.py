@@ -95,10 +95,9 @@ def _ours(cases: Sequence[Report]) -> Iterator[tuple[Report, Report]]:
 
 
 def _what(case: Report, row: Report) -> str:
+    makes = "" if KERNELS[case["kernel"]].function == "minmax" else ", `out=` given" if row["out"] else ", new output"
     threads = f", {case['threads']} threads" if case["threads"] > 1 else ""
-    return f"{case['kernel']} {case['code'] or ''}".strip() + (
-        f", {case['elements']:,} elements, {'`out=` given' if row['out'] else 'new output'}{threads}"
-    )
+    return f"{case['kernel']} {case['code'] or ''}".strip() + f", {case['elements']:,} elements{makes}{threads}"
 
 
 # Arrays of these sizes are told apart: the cost of a call, of a kernel, and of memory.

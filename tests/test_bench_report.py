@@ -59,10 +59,12 @@ def test_every_loss_is_named_and_bold() -> None:
         made_up(
             against("quantize", 768, NumPy=3.0, numba=0.5, torch=0.98),
             against("quantize", 1 << 22, 2, NumPy=1.5, numba=0.9),
+            against("minmax", 1 << 20, torch=0.8) | {"code": None},
         )
     )
     assert "- quantize int8, 768 elements, `out=` given: numba 0.50\n" in page
     assert "- quantize int8, 4,194,304 elements, `out=` given, 2 threads: numba 0.90\n" in page
+    assert "- minmax, 1,048,576 elements: torch 0.80\n" in page
     assert page.count("**0.50**") == 1
     assert page.count("**0.90**") == 1
     assert "**0.98**" not in page
