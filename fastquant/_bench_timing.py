@@ -131,7 +131,7 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: flo
         if slow:
             entry.samples.append(first)
         else:
-            entry.calls_per_sample = _calls_per_sample(timer, first, sample)
+            entry.calls_per_sample = calls_per_sample(timer, first, sample)
         timed.append((entry, timer, slow))
     del expected
     start = time.perf_counter()
@@ -149,7 +149,7 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: flo
         done += 1
 
 
-def _calls_per_sample(timer: timeit.Timer, first: float, sample: float) -> int:
+def calls_per_sample(timer: timeit.Timer, first: float, sample: float) -> int:
     if first > 10 * sample:
         return 1
     calls = 1

@@ -142,7 +142,7 @@ def test_no_case_at_all() -> None:
 
 def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
-    monkeypatch.setattr(_bench_timing, "_calls_per_sample", lambda *_: 2)
+    monkeypatch.setattr(_bench_timing, "calls_per_sample", lambda *_: 2)
     entries = [contender(f"log.append({name!r})", {"log": log, "np": np}, OWN[1]) for name in "ab"]
     measure(entries, 0.0, 3)
     # Once to see that it works; then in each round a call that warms up, and two that are timed.

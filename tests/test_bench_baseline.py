@@ -63,13 +63,13 @@ def test_what_is_stored_is_what_is_checked() -> None:
 def test_every_case_can_be_measured() -> None:
     for case in baseline.checked():
         if case.size == 768:
-            assert baseline.speed(case, 0.0) > 0
+            assert baseline.speed(case) > 0
 
 
 def test_falls_turn_the_check_red() -> None:
     case = next(case for case in baseline.checked() if case.size == 768)
     target, name = fq.cpu.active(), baseline.name_of(case)
-    speed = baseline.speed(case, 0.0)
+    speed = baseline.speed(case)
     test_baseline.test_as_fast_as_before(target, case, {target: {name: 0.1 * speed}}, None)
     with pytest.raises(AssertionError, match="times as fast as the reference is stored"):
         test_baseline.test_as_fast_as_before(target, case, {target: {name: 1e6 * speed}}, None)
