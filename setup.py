@@ -19,7 +19,7 @@ else:
         flags.append("-g0")
 
 c_sources = (
-    *("dispatch", "floats", "native", "numerics", "reuse", "threads"),
+    *("bare", "dispatch", "floats", "native", "numerics", "reuse", "threads"),
     *("target_avx2", "target_avx512", "target_neon"),
 )
 

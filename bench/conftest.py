@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from baseline import STORE
 
 from fastquant._bench_cases import forget_inputs
 from fastquant._bench_peers import loaded
@@ -14,6 +16,11 @@ from fastquant._bench_timing import settle_allocator
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="small sizes and few rounds: does it run, about how fast")
     parser.addoption("--all", action="store_true", help="every kernel and code type, as fastquant bench --all")
+    text = (
+        "where ratios are stored, by target; a file of your own is for before and after a change [bench/baseline.json]"
+    )
+    parser.addoption("--baseline", type=Path, default=STORE, metavar="FILE", help=text)
+    parser.addoption("--write-baseline", action="store_true", help="store the ratios of this machine's targets")
 
 
 def pytest_configure(config: pytest.Config) -> None:

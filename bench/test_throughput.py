@@ -72,6 +72,7 @@ def about(case: Case, contender: Contender) -> dict[str, Any]:
         "kernel": case.kernel.name,
         "code": case.code or None,
         "elements": case.size,
+        "threads": case.threads,
         "shape": case.shape,
         "axis": case.kernel.axis,
         "block_size": case.kernel.block,

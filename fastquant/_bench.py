@@ -1,7 +1,7 @@
 """`fastquant bench`: every kernel against its peers, in one run, as tables and as JSON.
 
-What is measured is in _bench_cases.py, what with in _bench_own.py and _bench_libraries.py, how in _bench_timing.py,
-what it may cost in _bench_budgets.py; bench/ measures the same with pytest-benchmark.
+What is measured is in _bench_cases.py, what with in _bench_peers.py, how in _bench_timing.py, what it may cost in
+_bench_budgets.py; bench/ measures the same with pytest-benchmark.
 """
 
 from __future__ import annotations
@@ -10,34 +10,32 @@ import argparse
 import contextlib
 import json
 import math
-import os
-import platform
 import re
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import fastquant as fq
-from fastquant import _bench_budgets
-from fastquant._bench_cases import ALL, KERNELS, SIZES, Case, cases, forget_inputs, inputs
-from fastquant._bench_peers import OWN, PEERS, Peer, loaded, version_of
+from fastquant import _bench_budgets, _bench_cost, _bench_plots
+from fastquant._bench_cases import ALL, KERNELS, SIZES, Case, forget_inputs, inputs
+from fastquant._bench_machine import header, machine
+from fastquant._bench_peers import OWN, PEERS, Peer, loaded, on_threads
+from fastquant._bench_selection import planned_for
 from fastquant._bench_tables import agreement, record_of, render, table_of, wrong_results
-from fastquant._bench_timing import Contender, contenders, measure, settle_allocator
+from fastquant._bench_timing import REST_SECONDS, Contender, contenders, measure, settle_allocator
 from fastquant._files import replacing
-from fastquant._report import UserError
 
-HOW_TO_READ = """\
-call, ns/element, GB/s: fastquant's best sample; GB/s counts the input and the output once.
-spread: median sample / best sample.
-/copy: fastquant's time / that of np.copyto moving as many bytes in all, half of them read, half written:
-it stands in for a bare loop with the same bytes in and out, whose halves are unequal. From 256 KiB on.
-/division: time / that of the same call where the kernel has to divide.
-/plain: time / that of the same call for contiguous float32, int8 and one scale; for quantize_dynamic, quantize.
-vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more.
-Everything runs on one thread. ONNX Runtime is called by session.run, or by run_with_iobinding for out=; no
-other peer writes to memory it is given, so that the one call they have stands in both rows."""
+HOW_TO_READ = (
+    "call, ns/element, GB/s: fastquant's best sample; GB/s counts the input and the output once.",
+    "spread: median sample / best sample; far from 1, the machine was busy.",
+    "/bare: fastquant's time / that of a loop that reads and writes as many bytes and computes nothing.",
+    "/division: time / that of the same call where the kernel has to divide.",
+    "/plain: time / that of the same call for contiguous float32, int8 and one scale; for quantize_dynamic, quantize.",
+    "/one thread: time / that of the same call on one thread.",
+    "Threads: NumPy, ml_dtypes, NumKong, gguf and sentence-transformers have one only.",
+    "out=: a peer whose only call makes a new array stands in both rows, with out= and without.",
+    "torch.compile and numba compile before they are timed.",
+)
+IN_A_TERMINAL = "vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more."
 
 
 # ---- options ----
@@ -58,7 +56,13 @@ def _seconds(text: str) -> float:
     raise argparse.ArgumentTypeError(f"got {text!r}, expected seconds >= 0")
 
 
-def _rounds(text: str) -> int:
+def _svg(text: str) -> str:
+    if text.endswith(".svg"):
+        return text
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected a name that ends in .svg")
+
+
+def _count(text: str) -> int:
     if text.isdecimal() and int(text):
         return int(text)
     raise argparse.ArgumentTypeError(f"got {text!r}, expected a number >= 1")
@@ -73,85 +77,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", action="append", type=_size, metavar="N", help=sizes)
     parser.add_argument("--kernel", action="append", choices=tuple(KERNELS), metavar="NAME", help=kernels)
     parser.add_argument("--code", action="append", choices=(*ALL, "int32"), metavar="TYPE", help=codes)
+    threads = "threads that calls may use; may be repeated, and each case is measured with each number [1]"
+    parser.add_argument("--threads", action="append", type=_count, metavar="N", help=threads)
     parser.add_argument("--all", action="store_true", help="every kernel, or all code types of those with --kernel")
     parser.add_argument("--budgets", action="store_true", help="the cases that have a budget, and which are met")
+    publish = "the cases that BENCHMARKS.md shows, with the sizes of its plots; with --cost all that it is made of"
+    parser.add_argument("--publish", action="store_true", help=publish)
+    cost = "instead of cases: calls with out= of 1, 2, 4, ... N elements, 5 bytes each [2Gi]"
+    parser.add_argument("--cost", nargs="?", const=_bench_cost.MOST, type=_size, metavar="N", help=cost)
     parser.add_argument("--list", action="store_true", help="print the kernels' names and titles, and measure nothing")
     parser.add_argument(
         "--peers",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="compare with torch and ONNX Runtime, where installed, and not with NumPy alone [--peers]",
+        help="compare with torch, ONNX Runtime and others, where installed, and not with NumPy alone [--peers]",
     )
+    names = [peer.name for peer in PEERS if peer.module]
+    peer = f"only with this one, and NumPy: {', '.join(names)}; may be repeated [all]"
+    parser.add_argument("--peer", action="append", choices=names, metavar="NAME", help=peer)
     seconds = "time for each case; a large one takes more [%(default)s]"
     rounds = "rounds for each case at least [%(default)s]"
     parser.add_argument("--seconds", type=_seconds, default=0.4, metavar="S", help=seconds)
-    parser.add_argument("--repeat", type=_rounds, default=3, metavar="N", help=rounds)
+    parser.add_argument("--repeat", type=_count, default=3, metavar="N", help=rounds)
     parser.add_argument("--json", metavar="FILE", help="write all figures to FILE as well")
-
-
-# ---- the machine ----
-
-
-def _output_of(*command: str) -> str:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
-    return ""
-
-
-def _text_of(path: Path) -> str:
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return path.read_text().strip()
-    return ""
-
-
-def _cpu_model() -> str:
-    if match := re.search(r"^model name\s*:\s*(.+)$", _text_of(Path("/proc/cpuinfo")), re.MULTILINE):
-        return match[1]
-    mac = _output_of("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else ""
-    return mac or platform.processor() or platform.machine()
-
-
-def _caches() -> dict[str, str]:
-    """Sizes of the caches that the first core uses, where Linux tells them."""
-    found = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        level, kind, size = (_text_of(index / name) for name in ("level", "type", "size"))
-        if kind in ("Data", "Unified") and size:
-            found["L1d" if level == "1" else f"L{level}"] = size
-    return found
-
-
-def machine() -> dict[str, Any]:
-    libraries = ("fastquant-kernels", "numpy", *dict.fromkeys(peer.module for peer in PEERS if peer.module))
-    return {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "caches": _caches(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "target": fq.cpu.active(),
-        "targets": fq.cpu.available(),
-        "versions": {name: found for name in libraries if (found := version_of(name))},
-    }
-
-
-def _header(about: dict[str, Any], skipped: Sequence[str]) -> list[str]:
-    caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items()) or "not known"
-    versions = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
-    return [
-        f"CPU: {about['cpu']}, {about['cores']} cores; caches of one: {caches}",
-        f"target: {about['target']} (of {', '.join(about['targets'])}); {about['system']}",
-        f"versions: Python {about['python']}, {versions}",
-        *(f"left out: {line}" for line in skipped),
-    ]
+    plot = 'draw them as FILE.svg: needs matplotlib, which is in the extra "bench"'
+    parser.add_argument("--plot", metavar="FILE.svg", type=_svg, help=plot)
 
 
 # ---- one kernel ----
 
 
 def measure_case(case: Case, peers: Sequence[Peer], seconds: float, rounds: int) -> list[Contender]:
-    entries = contenders(case, (*OWN, *peers), inputs(case))
-    measure(entries, seconds, rounds)
+    with on_threads(case.threads, peers):
+        entries = contenders(case, (*OWN, *peers), inputs(case))
+        measure(entries, seconds, rounds, REST_SECONDS if case.threads > 1 else 0.0)
     for entry in entries:
         entry.names = {}  # the arrays
     return entries
@@ -166,24 +125,6 @@ def _progress(text: str) -> None:
         sys.stderr.flush()
 
 
-def _planned(args: argparse.Namespace) -> dict[str, list[Case]]:
-    """The cases of each kernel, in the order in which they were asked for."""
-    codes = args.code or ()
-    if args.budgets:
-        sizes = sorted(set(args.size or _bench_budgets.SIZES))
-        names: Iterator[str] | Sequence[str] = args.kernel or _bench_budgets.KERNELS
-        planned = {name: list(_bench_budgets.cases_with_budgets(name, sizes, codes)) for name in names}
-    else:
-        sizes = sorted(set(args.size or SIZES))
-        everything = args.all or codes
-        names = args.kernel or (name for name, kernel in KERNELS.items() if kernel.usual or everything)
-        planned = {name: list(cases([name], sizes, args.all, codes)) for name in names}
-    planned = {name: found for name, found in planned.items() if found}
-    if not planned:
-        raise UserError("bench: no such case: --list tells what there is")
-    return planned
-
-
 def _print_kernel(name: str, records: Sequence[dict[str, Any]]) -> None:
     parts = ["", KERNELS[name].title, "", render(*table_of(records)), "", agreement(records)]
     print(*parts, sep="\n", flush=True)
@@ -194,39 +135,54 @@ def _print_budgets(found: Sequence[dict[str, Any]]) -> None:
     print("", "Budgets", "", render(*_bench_budgets.table_of(found)), "", f"{met} of {len(found)} met.", sep="\n")
 
 
+def _measure_kernels(args: argparse.Namespace, peers: Sequence[Peer]) -> list[dict[str, Any]]:
+    everything = []
+    for name, found in planned_for(args).items():
+        records = []
+        for case in found:
+            _progress(f"{name} {case.code} {case.size:,} elements {case.threads} threads")
+            records.append(record_of(case, measure_case(case, peers, args.seconds, args.repeat)))
+        _progress("")
+        _print_kernel(name, records)
+        everything += records
+    return everything
+
+
 def run(args: argparse.Namespace) -> int:
     """Measure, and print a table for each kernel as it is done. Returns 1 if a result is wrong."""
     if args.list:
         print("\n".join(f"{name:36}{kernel.title}" for name, kernel in KERNELS.items()))
         return 0
-    planned = _planned(args)
-    wrong: list[str] = []
+    planned_for(args)  # what there is not must be told before anything is loaded
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(replacing(args.json)) if args.json else None
-        peers, skipped = stack.enter_context(loaded(args.peers))
-        stack.callback(forget_inputs)
+        plot = stack.enter_context(replacing(args.plot)) if args.plot else None
+        draw = _bench_plots.drawing() if args.plot else None
         stack.callback(_progress, "")
-        settle_allocator()
+        _progress("loading what fastquant is compared with")
+        peers, skipped = stack.enter_context(loaded(args.peers, args.peer or ()))
+        _progress("")
         about = machine()
-        print("\n".join([*_header(about, skipped), "", HOW_TO_READ]), flush=True)
-        everything = []
-        for name, found in planned.items():
-            records = []
-            for case in found:
-                _progress(f"{name} {case.code} {case.size:,} elements")
-                records.append(record_of(case, measure_case(case, peers, args.seconds, args.repeat)))
-            _progress("")
-            _print_kernel(name, records)
-            wrong += wrong_results(records)
-            everything += records
-        verdicts = _bench_budgets.verdicts(everything) if args.budgets else []
-        if args.budgets:
-            _print_budgets(verdicts)
+        print("\n".join(header(about, skipped)), flush=True)
+        settings = {"seconds": args.seconds, "repeat": args.repeat}
+        report: dict[str, Any] = {"machine": about, "settings": settings, "left_out": skipped, "cases": []}
+        if not args.cost or args.publish:
+            stack.callback(forget_inputs)
+            settle_allocator()
+            print("", *HOW_TO_READ, IN_A_TERMINAL, sep="\n", flush=True)
+            report["cases"] = _measure_kernels(args, peers)
+        if args.budgets or args.publish:
+            report["budgets"] = _bench_budgets.verdicts(report["cases"])
+            _print_budgets(report["budgets"])
+        if args.cost:
+            forget_inputs()
+            report["cost"] = _bench_cost.measure(args.cost, max(args.repeat, 5))
+            print("", _bench_cost.TITLE, "", render(*_bench_cost.table_of(report["cost"])), sep="\n", flush=True)
         if file is not None:
-            settings = {"seconds": args.seconds, "repeat": args.repeat, "threads": 1}
-            report = {"machine": about, "settings": settings, "left_out": skipped, "cases": everything}
-            report |= {"budgets": verdicts} if args.budgets else {}
             file.write(json.dumps(report, indent=1).encode() + b"\n")
+        if plot is not None and draw is not None:
+            plot.write(draw(report))
+    wrong = wrong_results(report["cases"])
     for line in wrong:
         print(line)
     return 1 if wrong else 0

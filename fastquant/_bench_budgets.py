@@ -1,7 +1,7 @@
 """What fastquant's times may be, as ratios taken in one run, and whether they were.
 
 A budget is about kernels and code types at sizes of a kind: `small` calls, whose cost is that of a call, arrays `in
-cache`, or `large` ones, beyond any cache. Two threads and memory have budgets too: the tests look at memory.
+cache`, or `large` ones, beyond any cache. Memory has a budget too, which the tests look at.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastquant._bench_cases import FLOAT8, Case, cases
+from fastquant._bench_peers import PEERS, REFERENCE
 
 SIZES = (768, 1 << 16, 1 << 26)
+THREADS = (1, 2)
 
 SMALL = (1, 4096)
 IN_CACHE = (1 << 14, 1 << 18)
@@ -20,8 +22,8 @@ LARGE = (1 << 24, 1 << 62)
 NOT_SMALL = (IN_CACHE[0], LARGE[1])
 
 # At least so many times as fast; all others are times that may be reached.
-_SPEEDS = ("torch", "ml_dtypes", "the best peer")
-_BEST_OF = ("NumPy", "ml_dtypes", "torch", "torch pt2e", "ONNX Runtime")
+_BEST_OF = tuple(peer.name for peer in PEERS if peer is not REFERENCE)
+_SPEEDS = ("torch", "ml_dtypes", "the best peer", "one thread")
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Budget:
     measure: str  # "ns a call", a measure of our own (time over its time) or a peer (its time over ours)
     limit: float
     out: bool | None = None  # calls with out=, without, or both
+    threads: int = 1
 
     @property
     def at_least(self) -> bool:
@@ -52,6 +55,8 @@ class Budget:
             return float(row["ns_per_call"])
         if self.measure == "the best peer":
             return min((row["speed_over"][peer] for peer in _BEST_OF if peer in row["speed_over"]), default=None)
+        if self.measure == "one thread":
+            return 1 / row["time_over"][self.measure] if self.measure in row["time_over"] else None
         return row["speed_over" if self.at_least else "time_over"].get(self.measure)  # type: ignore[no-any-return]
 
     def met(self, value: float) -> bool:
@@ -67,8 +72,8 @@ BUDGETS = (
     Budget("a small call", ("quantize",), ("int8",), SMALL, "torch", 6),
     Budget("in cache", _BOTH, ("int8", "uint8"), IN_CACHE, "the best peer", 1.1),
     Budget("in cache", ("quantize",), ("int8", "uint8"), IN_CACHE, "division", 0.65, True),
-    # np.copyto moves as many bytes in all; bench/bare.c has the loop that the budget is about.
-    Budget("large", _BOTH, ("int8", "uint8"), LARGE, "copy", 1.10, True),
+    Budget("large", _BOTH, ("int8", "uint8"), LARGE, "bare", 1.10, True),
+    Budget("two threads", _BOTH, ("int8",), LARGE, "one thread", 1.4, True, threads=2),
     *(
         Budget("granularity", (f"{function}_{name}",), ("int8",), NOT_SMALL, "plain", 1.3, True)
         for function in _BOTH
@@ -93,13 +98,16 @@ BUDGETS = (
 KERNELS = tuple(dict.fromkeys(name for budget in BUDGETS for name in budget.kernels))
 
 
-def _about(budget: Budget, kernel: str, code: str | None, size: int) -> bool:
-    return kernel in budget.kernels and code in budget.codes and budget.sizes[0] <= size <= budget.sizes[1]
+def _about(budget: Budget, kernel: str, code: str | None, size: int, threads: int) -> bool:
+    what = kernel in budget.kernels and code in budget.codes
+    return what and budget.sizes[0] <= size <= budget.sizes[1] and budget.threads == threads
 
 
-def cases_with_budgets(kernel: str, sizes: Sequence[int], codes: Sequence[str] = ()) -> Iterator[Case]:
-    for case in cases([kernel], sizes, everything=True, codes=codes):
-        if any(_about(budget, kernel, case.code, case.size) for budget in BUDGETS):
+def cases_with_budgets(
+    kernel: str, sizes: Sequence[int], codes: Sequence[str] = (), threads: Sequence[int] = THREADS
+) -> Iterator[Case]:
+    for case in cases([kernel], sizes, everything=True, codes=codes, threads=threads):
+        if any(_about(budget, kernel, case.code, case.size, case.threads) for budget in BUDGETS):
             yield case
 
 
@@ -108,7 +116,8 @@ def verdicts(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for budget in BUDGETS:
         for record in records:
-            if not _about(budget, record["kernel"], record["code"], record["elements"]):
+            what = record["kernel"], record["code"], record["elements"], record["threads"]
+            if not _about(budget, *what):
                 continue
             for row in record["contenders"]:
                 if "time_over" not in row or budget.out not in (None, row["out"]):
@@ -120,6 +129,7 @@ def verdicts(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                             "kernel": record["kernel"],
                             "code": record["code"],
                             "elements": record["elements"],
+                            "threads": record["threads"],
                             "out": row["out"],
                             "limit": budget.text,
                             "measured": value,
@@ -130,13 +140,14 @@ def verdicts(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table_of(found: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    columns = ["budget", "kernel", "codes", "elements", "out=", "measured", "limit", "result"]
+    columns = ["budget", "kernel", "codes", "elements", "threads", "out=", "measured", "limit", "result"]
     rows = [
         [
             row["budget"],
             row["kernel"],
             row["code"],
             f"{row['elements']:,}",
+            str(row["threads"]),
             "given" if row["out"] else "-",
             f"{row['measured']:.{0 if row['measured'] >= 100 else 2}f}",
             row["limit"],

@@ -2,7 +2,8 @@
 
 A case is a kernel (a function, with a granularity, a real type and a layout), a code type and a number of elements.
 Code types come from the kernels' own list: a new one is measured as soon as it exists. What is timed, the statements
-that refer to these inputs by name, is in _bench_own.py and _bench_libraries.py; how, in _bench_timing.py.
+that refer to these inputs by name, is in _bench_own.py and the modules of the other peers (_bench_peers.py lists them);
+how, in _bench_timing.py.
 """
 
 from __future__ import annotations
@@ -88,11 +89,17 @@ def _kernels() -> Iterator[Kernel]:
             yield Kernel(f"{function}_{name}", function, title, codes, more, usual, axis, block)
 
     # Packed codes
-    for function, words in (("quantize", "float32 to packed codes"), ("dequantize", "packed codes to float32")):
-        yield Kernel(f"{function}_packed", function, f"{function}: {words}, one scale", PACKED_TYPES, packed=True)
-        title = f"{function}: {words}, a scale for each 32 of a row"
-        codes = ("int4", "uint4", "float4_e2m1fn")
-        yield Kernel(f"{function}_packed_blocks_32", function, title, codes, axis=-1, block=32, packed=True)
+    for function, words in (
+        ("quantize", "float32 to packed codes"),
+        ("dequantize", "packed codes to float32"),
+        ("quantize_dynamic", "float32 to packed codes and the scales of their ranges"),
+    ):
+        if function != "quantize_dynamic":
+            yield Kernel(f"{function}_packed", function, f"{function}: {words}, one scale", PACKED_TYPES, packed=True)
+        for block in (32, 64):
+            title = f"{function}: {words}, a scale for each {block} of a row"
+            codes = ("int4", "uint4", "float4_e2m1fn")
+            yield Kernel(f"{function}_packed_blocks_{block}", function, title, codes, axis=-1, block=block, packed=True)
     yield Kernel("pack", "pack", "pack: codes, one a byte, to packed codes", PACKED_TYPES, packed=True)
     yield Kernel("unpack", "unpack", "unpack: packed codes to codes, one a byte", PACKED_TYPES, packed=True)
 
@@ -127,6 +134,7 @@ class Case:
     kernel: Kernel
     code: str  # "" for a kernel without codes
     size: int
+    threads: int = 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -144,7 +152,13 @@ class Case:
     @property
     def nbytes(self) -> int:
         """Bytes that must move: the input and the output, once each."""
-        return sum(bits * self.size // 8 for bits in self._bits())
+        return sum(self.moved)
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Bytes in and bytes out."""
+        read, written = self._bits()
+        return read * self.size // 8, written * self.size // 8
 
     def _bits(self) -> tuple[int, int]:
         kernel = self.kernel
@@ -180,14 +194,18 @@ def _dtype_of(code: str) -> np.dtype[Any]:
 
 
 def cases(
-    kernels: Sequence[str], sizes: Sequence[int], everything: bool = False, codes: Sequence[str] = ()
+    kernels: Sequence[str],
+    sizes: Sequence[int],
+    everything: bool = False,
+    codes: Sequence[str] = (),
+    threads: Sequence[int] = (1,),
 ) -> Iterator[Case]:
     """Of these kernels: with the usual code types, with all of theirs, or with those of `codes` that they have."""
     for name in kernels:
         kernel = KERNELS[name]
         for code in (*kernel.codes, *(kernel.more if everything or codes else ())):
             for size in sizes if not codes or code in codes else ():
-                yield Case(kernel, code, size)
+                yield from (Case(kernel, code, size, count) for count in threads)
 
 
 # ---- inputs ----
@@ -245,7 +263,7 @@ def inputs(case: Case) -> dict[str, Any]:
         names |= _codes_in(case, names)
     if kernel.function in ("dequantize", "fake_quantize"):
         names["out"] = aligned(case.shape, real_dtype(kernel.real))
-    elif kernel.packed and kernel.function == "quantize":
+    elif kernel.packed and kernel.function in ("quantize", "quantize_dynamic"):
         names["out"] = aligned(_packed_shape(case), np.uint8)
     else:
         names["out"] = aligned(case.shape, _dtype_of(code))

@@ -1,6 +1,6 @@
 """What other libraries have for the cases of the benchmarks: ml_dtypes, torch and ONNX Runtime.
 
-Every peer runs on one thread. A statement is what their documentation tells users to write; what a library has no
+A statement is what their documentation tells users to write; what a library has no
 operator for (float8 with a scale in torch, say) is the shortest expression that computes the same.
 """
 
@@ -66,7 +66,14 @@ def torch_module() -> Any:
     return importlib.import_module("torch")
 
 
-def _decomposed() -> Any:
+def torch_threads(count: int) -> int:
+    torch = torch_module()
+    before = int(torch.get_num_threads())
+    torch.set_num_threads(count)
+    return before
+
+
+def decomposed_operators() -> Any:
     importlib.import_module("torch.ao.quantization.fx._decomposed")  # registers the operators
     return torch_module().ops.quantized_decomposed
 
@@ -146,7 +153,7 @@ def _torch_names(case: Case, names: Names) -> Names:
     return own
 
 
-def _torch_arrays(value: Any, names: Names) -> Iterable[Any]:
+def torch_arrays(value: Any, names: Names) -> Iterable[Any]:
     torch = torch_module()
     for tensor in value_of(value, names):
         if "float8" in str(tensor.dtype):
@@ -158,10 +165,10 @@ def _torch_arrays(value: Any, names: Names) -> Iterable[Any]:
             yield tensor.q_zero_point()
 
 
-TORCH = Peer("torch", _torch_statements, _torch_names, _torch_arrays, "torch", torch_module)
+TORCH = Peer("torch", _torch_statements, _torch_names, torch_arrays, "torch", torch_module, use_threads=torch_threads)
 
 
-def _decomposed_statements(case: Case) -> Statements:
+def decomposed_statements(case: Case) -> Statements:
     kernel, function = case.kernel, case.kernel.function
     if not _is_float32_rows(case) or case.code not in _TORCH_CODES:
         return NONE
@@ -184,8 +191,8 @@ def _decomposed_statements(case: Case) -> Statements:
     return f"ops.{function}_per_channel({source}, scales, zero_points, {axis}, {limits})", None
 
 
-def _decomposed_names(case: Case, names: Names) -> Names:
-    torch, ops = torch_module(), _decomposed()
+def decomposed_names(case: Case, names: Names) -> Names:
+    torch, ops = torch_module(), decomposed_operators()
     dtype = getattr(torch, case.code)
     own: Names = {"torch": torch, "ops": ops, "t": torch.from_numpy(names["x"]), "dtype": dtype}
     own["function"] = case.kernel.function
@@ -204,7 +211,15 @@ def _decomposed_names(case: Case, names: Names) -> Names:
     return own
 
 
-TORCH_DECOMPOSED = Peer("torch pt2e", _decomposed_statements, _decomposed_names, _torch_arrays, "torch", _decomposed)
+TORCH_DECOMPOSED = Peer(
+    "torch pt2e",
+    decomposed_statements,
+    decomposed_names,
+    torch_arrays,
+    "torch",
+    decomposed_operators,
+    use_threads=torch_threads,
+)
 
 # ---- ONNX Runtime: models of one operator (two for fake_quantize) ----
 
@@ -262,7 +277,7 @@ def _ort_names(case: Case, names: Names) -> Names:
         kernel.block,
     )
     options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = case.threads, 1
     options.log_severity_level = 4
     try:
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,5 +1,5 @@
-"""What the benchmarks compare fastquant with that needs no other library: itself, its specification, a copy, and what
-NumPy users write.
+"""What the benchmarks compare fastquant with that needs no other library: itself, its specification, a bare loop, and
+what NumPy users write.
 
 A peer answers for a case with the statement that makes a new array and the one that writes to memory it is given, None
 for what it does not have.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import fastquant as fq
+from fastquant import _kernels
 from fastquant._bench_cases import Case, aligned
 from fastquant._dtypes import CODE_TYPES, real_dtype
 
@@ -38,8 +39,10 @@ class Peer:
     arrays: Callable[[Any, Names], Iterable[Any]] = value_of  # a statement's value as NumPy arrays
     module: str = ""  # what must be installed
     load: Callable[[], Any] = lambda: None
+    use_threads: Callable[[int], int] | None = None  # how many from now on; returns how many before
     ours: bool = False  # measured to say something about fastquant, not to compete with it
     comparable: bool = True  # its values are meant to be fastquant's
+    distribution: str = ""  # what that comes with, where its name is another
 
 
 # ---- fastquant and its reference: the same calls, but for out= ----
@@ -75,7 +78,8 @@ def _real_option(case: Case) -> str:
 def _packed_option(case: Case) -> str:
     if not case.kernel.packed:
         return ""
-    return {"quantize": ", packed=True", "dequantize": ", packed=code"}.get(case.kernel.function, "")
+    made = ", packed=True"
+    return {"quantize": made, "quantize_dynamic": made, "dequantize": ", packed=code"}.get(case.kernel.function, "")
 
 
 def _has_tail(case: Case) -> bool:
@@ -113,18 +117,32 @@ REFERENCE = Peer("reference", _reference_statements)
 # ---- what else says something about fastquant ----
 
 
-def _copy_statements(case: Case) -> Statements:
-    # Of fewer bytes, the time of a copy is that of the call.
-    return (None, "np.copyto(sink, source)") if case.nbytes >= 1 << 18 else NONE
+def _bare_statements(case: Case) -> Statements:
+    return (None, "bare(source, sink)") if case.moved[1] else ("bare(source, sink)", None)
 
 
-def _copy_names(case: Case, names: Names) -> Names:
-    source, sink = (aligned((case.nbytes // 2,), np.uint8) for _ in range(2))
+def _bare_names(case: Case, names: Names) -> Names:
+    source, sink = (aligned((nbytes,), np.uint8) for nbytes in case.moved)
     source.fill(1)  # memory never written to is one page of zeros over and over
-    return {"source": source, "sink": sink}
+    return {"source": source, "sink": sink, "bare": _kernels.bare}
 
 
-COPY = Peer("copy", _copy_statements, _copy_names, ours=True, comparable=False)
+BARE = Peer("bare", _bare_statements, _bare_names, ours=True, comparable=False)
+
+
+def _one_thread_statements(case: Case) -> Statements:
+    """What several threads are compared with, in turns: the same call on one."""
+    if case.threads == 1 or case.nbytes < 1 << 22:  # smaller calls stay on one, and it takes time to say so
+        return NONE
+    plain, given = _fastquant_statements(case)
+    return plain and f"(one(), {plain}, several())[1]", given and f"(one(), {given}, several())[1]"
+
+
+def _one_thread_names(case: Case, names: Names) -> Names:
+    return {"one": lambda: _kernels.set_threads(1), "several": lambda: _kernels.set_threads(case.threads)}
+
+
+ONE_THREAD = Peer("one thread", _one_thread_statements, _one_thread_names, ours=True)
 
 
 def _division_statements(case: Case) -> Statements:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-from fastquant._bench_libraries import ML_DTYPES, ONNXRUNTIME, TORCH, TORCH_DECOMPOSED, torch_module
-from fastquant._bench_own import COPY, DIVISION, FASTQUANT, NUMPY, PLAIN, REFERENCE, Peer
+from fastquant._bench_compiled import NUMBA, TORCH_COMPILE
+from fastquant._bench_libraries import ML_DTYPES, ONNXRUNTIME, TORCH, TORCH_DECOMPOSED
+from fastquant._bench_others import BITSANDBYTES, FAISS, GGUF, NUMKONG, SENTENCE_TRANSFORMERS
+from fastquant._bench_own import BARE, DIVISION, FASTQUANT, NUMPY, ONE_THREAD, PLAIN, REFERENCE, Peer
 from fastquant._threads import get_num_threads, set_num_threads
 
-OWN = (FASTQUANT, COPY, DIVISION, PLAIN)
-PEERS = (REFERENCE, NUMPY, ML_DTYPES, TORCH, TORCH_DECOMPOSED, ONNXRUNTIME)
+OWN = (FASTQUANT, BARE, DIVISION, PLAIN, ONE_THREAD)
+PEERS = (
+    *(REFERENCE, NUMPY, ML_DTYPES, NUMBA, TORCH, TORCH_DECOMPOSED, TORCH_COMPILE, ONNXRUNTIME),
+    *(NUMKONG, FAISS, SENTENCE_TRANSFORMERS, BITSANDBYTES, GGUF),
+)
 
 
 def installed() -> list[Peer]:
@@ -21,24 +26,27 @@ def installed() -> list[Peer]:
     return [peer for peer in PEERS if not peer.module or find_spec(peer.module)]
 
 
-def version_of(module: str) -> str | None:
-    try:
-        return version(module)
-    except PackageNotFoundError:
-        return None
+def versions() -> dict[str, str]:
+    """Of what is measured, where it is installed."""
+    found = {}
+    for name in dict.fromkeys(("fastquant-kernels", "numpy", *(peer.distribution or peer.module for peer in PEERS))):
+        with suppress(PackageNotFoundError, ValueError):
+            found[name] = version(name)
+    return found
 
 
 @contextmanager
-def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
-    """Peers ready to run, on one thread, and a line for each that is not. False: only those in NumPy."""
+def loaded(libraries: bool, only: Sequence[str] = ()) -> Iterator[tuple[list[Peer], list[str]]]:
+    """Peers ready to run, on one thread, and a line for each that is not.
+
+    libraries: False leaves those in NumPy, `only` these and those in it.
+    """
     found: list[Peer] = []
     skipped = []
-    own, threads = get_num_threads(), None
-    set_num_threads(1)
     for peer in PEERS:
         if not peer.module:
             found.append(peer)
-        elif not libraries:
+        elif not libraries or (only and peer.name not in only):
             skipped.append(f"{peer.name}: not asked for")
         else:
             try:
@@ -48,13 +56,20 @@ def loaded(libraries: bool) -> Iterator[tuple[list[Peer], list[str]]]:
                 found.append(peer)
             except Exception as error:  # whatever a broken installation raises
                 missing = isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] == peer.module
-                skipped.append(f"{peer.name}: " + ("not installed" if missing else f"does not load ({error})"))
-    if any(peer.module == "torch" for peer in found):
-        threads = torch_module().get_num_threads()
-        torch_module().set_num_threads(1)
-    try:
+                why = next(iter(str(error).splitlines()), type(error).__name__)
+                skipped.append(f"{peer.name}: " + ("not installed" if missing else f"does not load ({why[:200]})"))
+    with on_threads(1, found):
         yield found, skipped
-    finally:
-        set_num_threads(own)
-        if threads is not None:
-            torch_module().set_num_threads(threads)
+
+
+@contextmanager
+def on_threads(count: int, peers: Sequence[Peer]) -> Iterator[None]:
+    """As many threads for fastquant and for the peers that can be told; the others have one, or as many as their
+    case says (ONNX Runtime). Afterwards as it was."""
+    with ExitStack() as stack:
+        stack.callback(set_num_threads, get_num_threads())
+        set_num_threads(count)
+        for use in dict.fromkeys(peer.use_threads for peer in peers):
+            if use is not None:
+                stack.callback(use, use(count))
+        yield

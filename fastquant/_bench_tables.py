@@ -69,6 +69,7 @@ def record_of(case: Case, entries: Sequence[Contender]) -> dict[str, Any]:
         "kernel": kernel.name,
         "code": case.code or None,
         "elements": case.size,
+        "threads": case.threads,
         "shape": case.shape,
         "axis": kernel.axis,
         "block_size": kernel.block,
@@ -101,13 +102,15 @@ def table_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
     ours = [(record, row) for record in records for row in record["contenders"] if "time_over" in row]
     own = [peer.name for peer in OWN if any(peer.name in row["time_over"] for _, row in ours)]
     peers = [peer.name for peer in PEERS if any(peer.name in row["speed_over"] for _, row in ours)]
-    columns = ["codes", "elements", "out=", "call", "ns/element", "GB/s", "spread"]
+    counts = len({record["threads"] for record in records}) > 1
+    columns = ["codes", "elements", *["threads"] * counts, "out=", "call", "ns/element", "GB/s", "spread"]
     columns += [f"/{name}" for name in own] + [f"vs {name}" for name in peers]
     rows = []
     for record, row in ours:
-        cells = [record["code"] or "-", f"{record['elements']:,}", "given" if row["out"] else "-"]
-        cells += [duration(row["ns_per_call"] / 1e9), _significant(row["ns_per_element"])]
-        cells += [_significant(row["gb_per_s"]), f"{row['spread']:.2f}"]
+        cells = [record["code"] or "-", f"{record['elements']:,}"]
+        cells += [str(record["threads"])] * counts + ["given" if row["out"] else "-"]
+        cells += [duration(row["ns_per_call"] / 1e9), _significant(row["ns_per_call"] / record["elements"])]
+        cells += [_significant(record["bytes"] / row["ns_per_call"]), f"{row['spread']:.2f}"]
         times, speeds = row["time_over"], row["speed_over"]
         cells += [f"{times[name]:.2f}" if name in times else "-" for name in own]
         cells += [against(speeds[name]) if name in speeds else "-" for name in peers]

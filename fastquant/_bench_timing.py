@@ -19,6 +19,7 @@ from fastquant._dtypes import code_type_of
 if TYPE_CHECKING:
     from fastquant._bench_own import Peer
 
+REST_SECONDS = 0.02  # in which threads that wait for more work, of the peers before, have stopped spinning
 SAMPLE_SECONDS = 0.002  # long beside the timer's own cost, short enough for peers to meet the same machine
 
 
@@ -108,11 +109,11 @@ def compare(contender: Contender, value: Any, expected: Sequence[Any]) -> None:
         contender.compared += mine.size
 
 
-def measure(entries: Sequence[Contender], seconds: float, rounds: int) -> None:
+def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: float = 0.0) -> None:
     """Time all statements about one case, in turns, so that whatever else the machine does meets all of them.
 
     Rounds go on until `seconds` have passed, and at least `rounds` times. A peer so slow that one call takes
-    more than its share of the seconds is sampled twice only.
+    more than its share of the seconds is sampled twice only. rest: seconds before each sample.
     """
     share = seconds / len(entries)
     sample = min(SAMPLE_SECONDS, share / max(1, rounds))
@@ -130,7 +131,7 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int) -> None:
         if slow:
             entry.samples.append(first)
         else:
-            entry.calls_per_sample = _calls_per_sample(timer, first, sample)
+            entry.calls_per_sample = calls_per_sample(timer, first, sample)
         timed.append((entry, timer, slow))
     del expected
     start = time.perf_counter()
@@ -140,13 +141,15 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int) -> None:
             calls = entry.calls_per_sample
             if slow and done:
                 continue
+            if rest:
+                time.sleep(rest)
             if not slow and calls > 1:
                 timer.timeit(1)  # the peers before have had the caches
             entry.samples.append(timer.timeit(calls) / calls)
         done += 1
 
 
-def _calls_per_sample(timer: timeit.Timer, first: float, sample: float) -> int:
+def calls_per_sample(timer: timeit.Timer, first: float, sample: float) -> int:
     if first > 10 * sample:
         return 1
     calls = 1

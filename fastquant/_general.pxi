@@ -82,7 +82,7 @@ cdef int set_arrays(stage_t *s, tuple parameters, const grid_t *g) except -1:
         s.tile.offsets = cnp.PyArray_DATA(<cnp.ndarray> offsets)
         s.full_offsets = cnp.PyArray_SIZE(<cnp.ndarray> offsets) > 1
     if s.tile.code != FQ_i32:  # which spans read with any zero point
-        s.tile.far = any_far(s.tile.zero_points, cnp.PyArray_SIZE(<cnp.ndarray> zero_points))
+        s.tile.far = any_far(s.tile.zero_points, cnp.PyArray_SIZE(<cnp.ndarray> zero_points), s.tile.code)
     return 0
 
 

@@ -23,11 +23,11 @@ cdef struct ruled_t:       # what the rules of other libraries have besides: see
     int32_t lowest, highest
 
 
-cdef bint any_far(const int32_t *zero_points, ptrdiff_t n) noexcept nogil:
+cdef bint any_far(const int32_t *zero_points, ptrdiff_t n, int code) noexcept nogil:
     cdef ptrdiff_t i
-    cdef int far = 0
+    cdef int far = 0, bits = fq_code_types[code].bits
     for i in range(n):  # without a branch, so that compilers use vectors
-        far |= fq_is_far(zero_points[i])
+        far |= fq_is_far(zero_points[i], bits)
     return far
 
 
@@ -85,12 +85,12 @@ cdef bint read_parameters(parameters_t *p, object scale, object zero_point, obje
     if p.full_zero_points:
         p.zero_points = <const int32_t *> cnp.PyArray_DATA(<cnp.ndarray> zero_point)
         plain = not (fq_code_types[code].is_float or p.has_offsets and not both) or all_zero(p.zero_points, g.sets)
-        p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets)
+        p.far = plain and code != FQ_i32 and any_far(p.zero_points, g.sets, code)
     else:
         plain = read_zero_point(zero_point, &p.zero_point)
         plain = plain and (p.zero_point == 0 or not (fq_code_types[code].is_float or p.has_offsets and not both))
         p.zero_points = &p.zero_point
-        p.far = plain and code != FQ_i32 and fq_is_far(p.zero_point)
+        p.far = plain and code != FQ_i32 and fq_is_far(p.zero_point, fq_code_types[code].bits)
     return plain
 
 

@@ -53,6 +53,8 @@ cdef extern from "src/spans.h" nogil:
     const char *const fq_rule_names[FQ_RULE_COUNT]
     fq_span_table fq_portable_spans
     void fq_stream_end()
+    ctypedef uint8_t (*fq_bare)(const char *src, size_t src_bytes, char *dst, size_t dst_bytes, int stream) noexcept
+    fq_bare fq_active_bare()
     int fq_target_count()
     const char *fq_target_name(int target)
     bint fq_target_runs_here(int target)
@@ -89,7 +91,7 @@ cdef extern from "src/numerics.h" nogil:
         FQ_RANGE_OK, FQ_RANGE_TOO_WIDE
 
     const float FQ_NO_OFFSET
-    bint fq_is_far(int32_t zero_point)
+    bint fq_is_far(int32_t zero_point, int bits)
     int32_t fq_code_f32(float quotient, float low, float high, int32_t zero_point)
     int32_t fq_code_f64(double quotient, double low, double high, int32_t zero_point)
     float fq_real_f32(int32_t code, int32_t zero_point, float scale, float offset)

@@ -251,6 +251,7 @@ include "_dlpack.pxi"
 include "_granular.pxi"
 include "_general.pxi"
 include "_ranges.pxi"
+include "_bare.pxi"
 
 
 # ---- the public functions ----

@@ -146,7 +146,7 @@ cdef inline void run_tile(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_
 cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain_t *p, bint again=False) noexcept:
     """One row. again: src has just been read."""
     cdef fq_tile t
-    cdef bint far = p.code != FQ_i32 and fq_is_far(p.zero_point)
+    cdef bint far = p.code != FQ_i32 and fq_is_far(p.zero_point, fq_code_types[p.code].bits)
     cdef const fq_span_table *table = fq_target_table(0) if far else fq_active_table()
     t.src, t.dst = cnp.PyArray_BYTES(src), cnp.PyArray_BYTES(dst)
     t.rows, t.n, t.src_step, t.dst_step = 1, cnp.PyArray_SIZE(src), 0, 0

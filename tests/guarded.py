@@ -258,11 +258,24 @@ def calls_of_packed_tiles(target: str, stream: bool) -> int:
     return calls
 
 
+def calls_of_bare_loops() -> int:
+    """Bytes in and bytes out of any number, beside guard pages on both sides."""
+    calls = 0
+    sources, sinks = Guarded(4 * PAGE), Guarded(4 * PAGE)
+    sources.memory[:] = 1
+    for n, m in itertools.product((*range(70), 127, 128, 257, 1025, PAGE + 1, 4 * PAGE), repeat=2):
+        for source in sources.arrays(np.dtype(np.uint8), n):
+            for sink in sinks.arrays(np.dtype(np.uint8), m):
+                _kernels.bare(source, sink)
+                calls += 1
+    return calls
+
+
 def main(target: str, streaming: bool) -> int:
     _kernels.set_stream_from(0 if streaming else 1 << 62)
     with fq.cpu.use(target):
         tiles = (calls_of_tiles, calls_of_shared_parameters, calls_of_packed_tiles)
-        return calls_of_runs() + sum(calls(target, streaming) for calls in tiles)
+        return calls_of_runs() + calls_of_bare_loops() + sum(calls(target, streaming) for calls in tiles)
 
 
 def prove_guards_work() -> None:

@@ -41,7 +41,7 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("rules", "threads", "quantizers", "native", "reuse"),
+    *("rules", "threads", "quantizers", "native", "reuse", "bench_bare"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
@@ -61,6 +61,8 @@ LIKELY = {
     "_memory.pxi": ("reuse",),
     "_memory.py": ("reuse",),
     "native.c": ("native",),
+    "bare.inc.h": ("bench_bare",),
+    "_bare.pxi": ("bench_bare",),
     "_threads.py": ("threads",),
     "_quantizers.pxi": ("quantizers", "environment"),
     "_fixed.py": ("quantizers",),

@@ -6,6 +6,7 @@ the pair has the number of times as a third element. Keep the texts short: they 
 
 from __future__ import annotations
 
+import sabotage_bench
 import sabotage_checks
 import sabotage_lanes
 import sabotage_loops
@@ -29,4 +30,5 @@ EDITS: list[Edit] = [
     *sabotage_native.EDITS,
     *sabotage_rules.EDITS,
     *sabotage_threads.EDITS,
+    *sabotage_bench.EDITS,
 ]

@@ -21,6 +21,11 @@ EDITS = [
     # ---- one element ----
     Edit("near zero points too far", NUMERICS, [("#define FQ_NEAR 16384", "#define FQ_NEAR 32768")]),
     Edit(
+        "near zero points of 16 bits too far",
+        NUMERICS,
+        [("#define FQ_NEAR_16_BITS 65536", "#define FQ_NEAR_16_BITS 2147483647")],
+    ),
+    Edit(
         "two products for large levels",
         NUMERICS,
         [("#define FQ_TWO_PRODUCTS_LEVELS 512", "#define FQ_TWO_PRODUCTS_LEVELS 65536")],

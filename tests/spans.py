@@ -15,7 +15,8 @@ from values import BITS, real_dtype
 import fastquant
 from fastquant import _kernels
 
-NEAR = 16384  # FQ_NEAR: beyond, callers take the portable spans
+# FQ_NEAR, and that of 16 bits: beyond, callers take the portable spans.
+NEAR, NEAR_16_BITS = 16384, 65536
 
 REALS = {name: row for row, (name, _) in enumerate(_kernels.real_types())}
 CODES = {name: row for row, (name, *_) in enumerate(_kernels.code_types())}
@@ -84,7 +85,8 @@ def convert(
     t.scale_step, t.zero_point_step = _step(scales), _step(zero_points)
     if offsets is not None:
         t.offsets, t.offset_step = offsets.ctypes.data, _step(offsets)
-    t.far = code != "int32" and bool((np.abs(zero_points.astype(np.int64)) > NEAR).any())
+    near = NEAR_16_BITS if code in ("int16", "uint16") else NEAR
+    t.far = code != "int32" and bool((np.abs(zero_points.astype(np.int64)) > near).any())
     t.beyond = beyond
     _spans("portable" if t.far else target)[row](t)
 

@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
-import platform
-import shutil
-import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bench_support import bench, contender, run
 
-from fastquant import _bench, _bench_budgets, _bench_tables, _bench_timing, _reference
+from fastquant import _bench_tables, _bench_timing, _reference
 from fastquant._bench_cases import KERNELS, cases
-from fastquant._bench_peers import FASTQUANT, NUMPY, OWN, PEERS, Peer
-from fastquant._bench_timing import Contender, measure
+from fastquant._bench_peers import FASTQUANT, OWN
+from fastquant._bench_timing import measure
 from fastquant._report import UserError
 
-QUICK = ["--size", "96", "--seconds", "0", "--repeat", "1"]
 USUAL = tuple(name for name, kernel in KERNELS.items() if kernel.usual)
-
-
-def run(*options: str) -> int:
-    parser = argparse.ArgumentParser()
-    _bench.add_arguments(parser)
-    return _bench.run(parser.parse_args(options))
-
-
-def bench(*options: str) -> int:
-    return run(*QUICK, *options)
-
-
-def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Contender:
-    return Contender(peer, statement, False, names)
-
-
-def test_bare_loops_fit_the_kernels() -> None:
-    """The program is compiled by hand, with the sources; here only as far as types go."""
-    root = Path(__file__).parent.parent
-    compiler = shutil.which((sysconfig.get_config_var("CC") or "cc").split()[0]) or shutil.which("cc")
-    if compiler is None or sys.platform == "win32" or platform.machine() != "x86_64":
-        pytest.skip("no C compiler for x86-64")
-    command = [compiler, "-std=c11", "-Wall", "-Werror", "-fsyntax-only", "-Ifastquant", "bench/bare.c"]
-    subprocess.run(command, cwd=root, check=True)
 
 
 # --- everything, small ---------------------------------------------------------------------------------
@@ -71,7 +42,7 @@ def test_usual_kernels_with_numpy_alone(tmp_path: Path, capsys: pytest.CaptureFi
         rows = {row["name"]: row for row in case["contenders"]}
         assert rows["reference"]["differing"] == 0
         assert ("fastquant, out=" in rows) is (case["kernel"] != "minmax")
-        assert ("copy, out=" in rows) is (case["bytes"] >= 1 << 18)
+        assert ("bare" if case["kernel"] == "minmax" else "bare, out=") in rows
         for row in rows.values():
             assert row["ns_per_element"] == pytest.approx(row["ns_per_call"] / case["elements"])
             assert row["gb_per_s"] == pytest.approx(case["bytes"] / row["ns_per_call"])
@@ -103,50 +74,9 @@ def test_every_case_is_what_the_reference_says(size: str, tmp_path: Path, capsys
     for case in found:
         row = next(row for row in case["contenders"] if row["name"] == "reference")
         assert row["differing"] == 0, case["kernel"]
-        packed = case["kernel"].startswith(("quantize_packed", "pack"))
+        packed = case["kernel"].startswith(("quantize_packed", "quantize_dynamic_packed", "pack"))
         reduced = case["kernel"].startswith("minmax")
         assert row["compared"] >= (2 if reduced else case["elements"] // 4 if packed else case["elements"])
-
-
-# 4096 elements are matrices of whole blocks, which some peers need.
-@pytest.mark.parametrize(
-    ("module", "kernels"),
-    [
-        ("torch", {"quantize", "quantize_axis_last", "dequantize_axis_0", "fake_quantize_axis_0", "minmax_axis_0"}),
-        ("torch", {"dequantize", "quantize_tokens", "dequantize_blocks_32", "quantize_dynamic_tokens"}),
-        ("onnxruntime", {"quantize", "quantize_packed", "dequantize_packed", "quantize_blocks_32"}),
-        ("onnxruntime", {"dequantize", "fake_quantize", "quantize_dynamic", "dequantize_packed_blocks_32"}),
-        ("ml_dtypes", {"quantize", "dequantize", "fake_quantize", "quantize_axis_0", "quantize_blocks_32"}),
-    ],
-)
-def test_installed_peers(module: str, kernels: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip(module, exc_type=ImportError)
-    path = tmp_path / "figures.json"
-    names = [f"--kernel={name}" for name in sorted(kernels)]
-    assert run("--size=4096", "--seconds=0", "--repeat=1", "--all", *names, "--json", str(path)) == 0
-    mine = {peer.name for peer in PEERS if peer.module == module}
-    found = [
-        (case["kernel"], row)
-        for case in json.loads(path.read_text())["cases"]
-        for row in case["contenders"]
-        if row["peer"] in mine
-    ]
-    assert {row["peer"] for _, row in found} == mine
-    assert {kernel for kernel, _ in found} == kernels
-    # torch multiplies by the reciprocal, which moves a value in a million.
-    assert all(row["differing"] <= row["compared"] // 1000 for _, row in found)
-    if module == "ml_dtypes":
-        assert sum(row["differing"] for _, row in found) == 0
-
-
-def test_peers_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    assert bench("--kernel", "quantize") == 0
-    out = capsys.readouterr().out
-    for name in ("torch", "torch pt2e", "ONNX Runtime"):
-        assert f"left out: {name}: not installed\n" in out
-        assert f"vs {name}" not in out
 
 
 def test_wrong_results_are_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,79 +137,27 @@ def test_no_case_at_all() -> None:
         bench("--kernel", "minmax", "--code", "int8")
 
 
-# --- budgets -------------------------------------------------------------------------------------------
-
-
-def record(kernel: str, code: str, size: int, **row: Any) -> dict[str, Any]:
-    row = {"out": True, "ns_per_call": 1000.0, "time_over": {}, "speed_over": {}} | row
-    return {"kernel": kernel, "code": code, "elements": size, "contenders": [row, {"peer": "NumPy", "out": False}]}
-
-
-@pytest.mark.parametrize(
-    ("found", "limit", "met"),
-    [
-        (record("quantize", "int8", 768, ns_per_call=249.0), "<= 250 ns a call", True),
-        (record("quantize", "int8", 768, ns_per_call=251.0), "<= 250 ns a call", False),
-        (record("quantize", "int8", 768, ns_per_call=399.0, out=False), "<= 400 ns a call", True),
-        (record("quantize", "int8", 768, speed_over={"torch": 5.9}), ">= 6 x torch", False),
-        (
-            record("dequantize", "uint8", 1 << 16, speed_over={"torch": 2.0, "NumPy": 1.0}),
-            ">= 1.1 x the best peer",
-            False,
-        ),
-        (record("quantize", "int8", 1 << 26, time_over={"copy": 1.1}), "<= 1.1 of copy", True),
-        (record("quantize_tokens", "int8", 1 << 16, time_over={"plain": 1.31}), "<= 1.3 of plain", False),
-        (record("quantize_packed", "int4", 1 << 26, time_over={"plain": 0.99}), "<= 1 of plain", True),
-        (record("quantize_bfloat16", "int8", 1 << 26, time_over={"plain": 0.81}), "<= 0.8 of plain", False),
-        (record("dequantize", "float8_e5m2", 1 << 26, speed_over={"ml_dtypes": 9.9}), ">= 10 x ml_dtypes", False),
-    ],
-)
-def test_budgets(found: dict[str, Any], limit: str, met: bool) -> None:
-    verdicts = [v for v in _bench_budgets.verdicts([found]) if v["limit"] == limit]
-    assert [v["met"] for v in verdicts] == [met]
-    assert _bench_budgets.table_of(verdicts)[1][0][-1] == ("met" if met else "MISSED")
-
-
-def test_budgets_are_about_sizes_and_what_was_measured() -> None:
-    assert not _bench_budgets.verdicts([record("quantize_packed", "int4", 1 << 16, time_over={"plain": 9.0})])
-    assert not _bench_budgets.verdicts([record("quantize_tokens", "int8", 768, time_over={"plain": 9.0})])
-    assert not _bench_budgets.verdicts([record("quantize_tokens", "int8", 1 << 16)])
-    assert not _bench_budgets.verdicts([record("minmax", "", 1 << 16)])
-
-
-def test_every_budget_has_its_cases() -> None:
-    for budget in _bench_budgets.BUDGETS:
-        for kernel in budget.kernels:
-            found = {c.code for c in _bench_budgets.cases_with_budgets(kernel, _bench_budgets.SIZES)}
-            assert found >= set(budget.codes)
-
-
-def test_budgets_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "figures.json"
-    options = ("--budgets", "--no-peers", "--kernel=quantize", "--kernel=quantize_tokens", "--code=int8")
-    assert run(*options, "--size=768", "--size=64Ki", "--seconds=0", "--repeat=1", "--json", str(path)) == 0
-    out = capsys.readouterr().out
-    assert "\nBudgets\n" in out
-    report = json.loads(path.read_text())
-    assert {(b["kernel"], b["elements"]) for b in report["budgets"]} == {
-        ("quantize", 768),
-        ("quantize", 1 << 16),
-        ("quantize_tokens", 1 << 16),
-    }
-    assert f"{sum(b['met'] for b in report['budgets'])} of {len(report['budgets'])} met." in out
-
-
 # --- measuring -----------------------------------------------------------------------------------------
 
 
 def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
-    monkeypatch.setattr(_bench_timing, "_calls_per_sample", lambda *_: 2)
+    monkeypatch.setattr(_bench_timing, "calls_per_sample", lambda *_: 2)
     entries = [contender(f"log.append({name!r})", {"log": log, "np": np}, OWN[1]) for name in "ab"]
     measure(entries, 0.0, 3)
     # Once to see that it works; then in each round a call that warms up, and two that are timed.
     assert "".join(log) == "ab" + 3 * "aaabbb"
     assert [len(entry.samples) for entry in entries] == [3, 3]
+
+
+def test_rests_before_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(_bench_timing.time, "sleep", rests.append)
+    entries = [contender("0", {"np": np}, OWN[1]) for _ in range(2)]
+    measure(entries, 0.0, 3)
+    assert not rests
+    measure(entries, 0.0, 3, 0.5)
+    assert rests == [0.5] * 6
 
 
 def test_a_slow_peer_has_two_samples() -> None:

@@ -35,7 +35,8 @@ SHAPES = [
 ZERO_POINTS = {
     "none": [0],
     "near": [0, 3, -5, 127, 255, -128, 400, -16384, 16384],
-    "far": [2**20, 0, -3, INT32_MAX, INT32_MIN, 2**24 + 1],
+    "near for 16 bits": [32768, -32768, 65536, -65536, 0, 16385],
+    "far": [2**20, 0, -3, INT32_MAX, INT32_MIN, 2**24 + 1, 65537, -65537],
 }
 SCALES = [0.1, 2.0**-7, 1.7, 2.0**-110, 1e-10, 2.0**104, 3.0]
 
@@ -146,3 +147,21 @@ def test_quantize_dynamic_float64_range(target):
     x = np.array([-1e-300, 1e-300])
     q, scale, zero_point = fq.quantize_dynamic(x)
     assert (q.tolist(), scale, zero_point) == ([0, 0], np.float32(2.0**-126), 0)
+
+
+@pytest.mark.parametrize("real", ["float32", "float64"])
+@pytest.mark.parametrize("code", ["int16", "uint16"])
+def test_ties_of_16_bits_with_zero_points_at_the_border(target, code, real):
+    """Every code, and what lies just beside the ties between them, as far as lanes may take it."""
+    lowest, highest = CODE_TYPES[code]
+    codes = np.arange(lowest, highest + 1, dtype=np.float64)
+    for zero_point in (-65537, -65536, -32768, 32767, 32768, 65535, 65536, 65537):
+        for scale in np.float32([0.1, 1.279914617538452, 3e-5, 2.0**-9]):
+            ties = (codes - zero_point + 0.5) * np.float64(scale)
+            x = np.concatenate([np.nextafter(ties, side).astype(real) for side in (-np.inf, np.inf)] + [ties.astype(real)])
+            got = fq.quantize(x, scale, zero_point, dtype=code)
+            assert_same(got, _reference.quantize(x, scale, zero_point, dtype=code), x, (zero_point, scale))
+            back = fq.dequantize(got, scale, zero_point, dtype=real)
+            assert_same(back, _reference.dequantize(got, scale, zero_point, dtype=real), got, (zero_point, scale))
+            fake = fq.fake_quantize(x, scale, zero_point, dtype=code)
+            assert_same(fake, _reference.fake_quantize(x, scale, zero_point, dtype=code), x, (zero_point, scale))

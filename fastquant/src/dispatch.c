@@ -63,6 +63,7 @@ static int runs_avx2(void)
 }
 
 extern const fq_span_table fq_avx2_spans;
+extern fq_bare_loop fq_avx2_bare;
 #endif
 
 #if FQ_HAVE_AVX512
@@ -82,22 +83,24 @@ static int runs_avx512(void)
 }
 
 extern const fq_span_table fq_avx512_spans;
+extern fq_bare_loop fq_avx512_bare;
 #endif
 
 #if FQ_HAVE_NEON
 extern const fq_span_table fq_neon_spans;
+extern fq_bare_loop fq_neon_bare;
 #endif
 
 static const fq_target targets[] = {
-    {"portable", runs_everywhere, &fq_portable_spans},
+    {"portable", runs_everywhere, &fq_portable_spans, fq_portable_bare},
 #if FQ_HAVE_AVX2
-    {"avx2", runs_avx2, &fq_avx2_spans},
+    {"avx2", runs_avx2, &fq_avx2_spans, fq_avx2_bare},
 #endif
 #if FQ_HAVE_AVX512
-    {"avx512", runs_avx512, &fq_avx512_spans},
+    {"avx512", runs_avx512, &fq_avx512_spans, fq_avx512_bare},
 #endif
 #if FQ_HAVE_NEON
-    {"neon", runs_everywhere, &fq_neon_spans},
+    {"neon", runs_everywhere, &fq_neon_spans, fq_neon_bare},
 #endif
 };
 
@@ -141,3 +144,5 @@ int fq_active_target(void)
         target++;
     return target;
 }
+
+fq_bare fq_active_bare(void) { return targets[fq_active_target()].bare; }

@@ -278,6 +278,7 @@ LANE vi vi_widen_u16(const void *p) { return _mm256_cvtepu16_epi32(_mm_loadu_si1
 typedef struct { int magnitude, last, nan, rare, up, pad, sign, sign_up, upper, binade; float power; } v_small_float;
 
 LANE vb vb_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+LANE vb vb_or(vb a, vb b) { return _mm256_or_si256(a, b); }
 
 /* Whether a block has any of these. */
 LANE int vb_any_rare(vb codes, const v_small_float *f)

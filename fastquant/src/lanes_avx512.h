@@ -289,6 +289,7 @@ LANE vi vi_widen_u16(const void *p) { return _mm512_cvtepu16_epi32(v_load_32(p))
 typedef struct { int magnitude, last, nan, rare, up, pad, sign, sign_up, upper, binade; float power; } v_small_float;
 
 LANE vb vb_load(const void *p) { return _mm512_loadu_si512(p); }
+LANE vb vb_or(vb a, vb b) { return _mm512_or_si512(a, b); }
 
 /* Whether a block has any of these. */
 LANE int vb_any_rare(vb codes, const v_small_float *f)

@@ -235,6 +235,7 @@ LANE vb vb_narrow_i16(vi a, vi b) { return vreinterpretq_u8_s16(v_narrow_words(a
 LANE vb vb_narrow_u16(vi a, vi b) { return vreinterpretq_u8_u16(vqmovun_high_s32(vqmovun_s32(a), b)); }
 
 LANE vb vb_load(const void *p) { return vld1q_u8(p); }
+LANE vb vb_or(vb a, vb b) { return vorrq_u8(a, b); }
 
 /* The first four bytes of a vector, and nothing behind them. */
 LANE uint8x8_t v_load_4(const void *p)

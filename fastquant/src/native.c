@@ -126,7 +126,7 @@ static int check_parameters(fq_tile *t, int op)
             return BAD_OFFSET;
         if (is_float && zero_point != 0)
             return BAD_ZERO_POINT;
-        t->far |= (uint8_t)(t->code != FQ_i32 && fq_is_far(zero_point));
+        t->far |= (uint8_t)(t->code != FQ_i32 && fq_is_far(zero_point, fq_code_types[t->code].bits));
         if (t->scale_step == 0 && t->offset_step == 0 && t->zero_point_step == 0)
             break;
     }

@@ -21,13 +21,16 @@
 #error "results would not be exact: build without -ffast-math, and on 32-bit x86 with -msse2 -mfpmath=sse"
 #endif
 
-/* Zero points up to this far from 0 are "near": levels fit float32 and saturating int16 arithmetic exactly.
- * Beyond, the same steps run in float64, which holds every level of every int32 zero point. */
+/* Zero points up to this far from 0 are "near": levels fit float32 and, of bytes, saturating int16 arithmetic exactly; of
+ * 16-bit codes they are below the 131072 up to which FQ_CORRECTED is right. Beyond, the same steps run in float64, which
+ * holds every level of every int32 zero point. */
 #define FQ_NEAR 16384
+#define FQ_NEAR_16_BITS 65536
 
-static inline int fq_is_far(int32_t zero_point)
+static inline int fq_is_far(int32_t zero_point, int bits)
 {
-    return zero_point < -FQ_NEAR || zero_point > FQ_NEAR;
+    const int32_t near = bits > 8 ? FQ_NEAR_16_BITS : FQ_NEAR;
+    return zero_point < -near || zero_point > near;
 }
 
 /* Adding 1.5 * 2^23 pushes the fraction bits out of a float, so that the addition itself rounds to nearest, ties to

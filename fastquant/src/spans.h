@@ -57,11 +57,18 @@ typedef fastquant_tile fq_tile;
 typedef void (*fq_span)(const fq_tile *t);
 typedef fq_span fq_span_table[FQ_OP_COUNT][FQ_REAL_COUNT][FQ_CODE_COUNT];
 
+/* The bare loop of the benchmarks (bare.inc.h), and the one of the target in use. */
+typedef uint8_t fq_bare_loop(const char *in, size_t in_bytes, char *out, size_t out_bytes, int stream);
+typedef fq_bare_loop *fq_bare;
+extern fq_bare_loop fq_portable_bare;
+fq_bare fq_active_bare(void);
+
 /* Targets in the order of preference, best last; the first is the portable one, whose table _kernels.pyx fills. */
 typedef struct fq_target {
     const char *name;
     int (*runs_here)(void);
     const fq_span_table *spans;      /* NULL rows: the portable span serves */
+    fq_bare bare;
 } fq_target;
 
 /* Streaming stores are weakly ordered, and another thread may read the output once the call has returned. Waiting for them

@@ -13,9 +13,11 @@
 #include "spans.h"
 
 #define TARGET_SPANS fq_avx2_spans
+#define TARGET_BARE fq_avx2_bare
 FQ_OPEN_TARGET("avx2,fma,f16c")
 #include "lanes_avx2.h"
 #include "spans.inc.h"
+#include "bare.inc.h"
 FQ_CLOSE_TARGET
 
 #else

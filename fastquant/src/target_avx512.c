@@ -17,6 +17,7 @@
 #include "spans.h"
 
 #define TARGET_SPANS fq_avx512_spans
+#define TARGET_BARE fq_avx512_bare
 #if !defined(FQ_SIMDE)
 extern const fq_span_table fq_avx2_spans;
 #define NARROWER_SPANS fq_avx2_spans
@@ -28,6 +29,7 @@ FQ_OPEN_TARGET("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")
 #endif
 #include "lanes_avx512.h"
 #include "spans.inc.h"
+#include "bare.inc.h"
 #if !defined(FQ_SIMDE)
 FQ_CLOSE_TARGET
 #endif

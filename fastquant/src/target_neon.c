@@ -12,8 +12,10 @@
 #include "spans.h"
 
 #define TARGET_SPANS fq_neon_spans
+#define TARGET_BARE fq_neon_bare
 #include "lanes_neon.h"
 #include "spans.inc.h"
+#include "bare.inc.h"
 
 #else
 typedef int fq_no_neon;  /* ISO C wants a declaration in every file */

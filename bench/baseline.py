@@ -1,0 +1,104 @@
+"""fastquant's speed over that of its reference in NumPy, as it once was, and whether it still is.
+
+The two are timed in turns in one process. A ratio that seems to have fallen is measured again, and is told only if it
+stays low.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import timeit
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fastquant._bench_cases import KERNELS, Case, cases, inputs
+from fastquant._bench_peers import FASTQUANT, REFERENCE
+from fastquant._bench_timing import SAMPLE_SECONDS, calls_per_sample, contenders
+
+STORE = Path(__file__).with_name("baseline.json")
+SIZES = (768, 1 << 16, 1 << 20)
+ENOUGH = 2 / 3  # of what is stored
+AGAIN = 3  # measurements more before a fall is told
+ROUNDS = 7
+YARDSTICK = 1 << 16  # elements of the reference at most
+RUNS = 5  # of which the lowest ratio is stored
+
+# Beside the usual kernels one of each kind.
+_ALSO = (
+    ("quantize", "float8_e4m3fn"),
+    ("dequantize", "float8_e4m3fn"),
+    ("quantize_packed", "int4"),
+    ("dequantize_packed", "int4"),
+    ("quantize_float16", "int8"),
+    ("dequantize_bfloat16", "int8"),
+    ("quantize_dynamic_tokens", "int8"),
+    ("requantize", "int8"),
+)
+
+
+def checked() -> Iterator[Case]:
+    yield from cases([name for name, kernel in KERNELS.items() if kernel.usual], SIZES)
+    for name, code in _ALSO:
+        yield from cases([name], SIZES, codes=[code])
+
+
+def name_of(case: Case) -> str:
+    return " ".join(filter(None, (case.kernel.name, case.code, str(case.size))))
+
+
+def speed(case: Case) -> float:
+    """How many times as fast an element is as the reference's, with out= where there is one.
+
+    The best of some samples of each, taken in turns, of the time that this thread had a CPU: what else runs on the
+    machine delays a long call more often than a short one. Of large arrays the reference takes a part only, since its
+    temporaries would measure how fast the system hands out pages.
+    """
+    part = Case(case.kernel, case.code, min(case.size, YARDSTICK))
+    best = {}
+    timers = {}
+    for whole, peer in ((case, FASTQUANT), (part, REFERENCE)):
+        entry = contenders(whole, (peer,), inputs(whole))[-1]
+        entry.evaluate()
+        timer = timeit.Timer(entry.statement, time.thread_time, globals=entry.names)
+        timers[peer.name] = timer, calls_per_sample(timer, 0.0, SAMPLE_SECONDS), whole.size
+        best[peer.name] = math.inf
+    for _ in range(ROUNDS):
+        for name, (timer, calls, size) in timers.items():
+            timer.timeit(1)  # the other one has had the caches
+            best[name] = min(best[name], timer.timeit(calls) / calls / size)
+    return best[REFERENCE.name] / best[FASTQUANT.name]
+
+
+def lasting_fall(stored: float, measured: Callable[[], float]) -> list[float]:
+    """The ratios that were found, if every one is too low; nothing as soon as one is not."""
+    found: list[float] = []
+    for _ in range(1 + AGAIN):
+        found.append(measured())
+        if found[-1] >= ENOUGH * stored:
+            return []
+    return found
+
+
+def complaint(target: str, name: str, stored: float, found: list[float]) -> str:
+    tried = ", ".join(f"{ratio:.3g}" for ratio in found)
+    return f"{name} on {target}: {stored:.3g} times as fast as the reference is stored, and now it is {tried}"
+
+
+# ---- the file ----
+
+
+def stored(path: Path = STORE) -> dict[str, dict[str, float]]:
+    """Ratios by target and name; nothing where there is no file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def store(found: dict[str, dict[str, float]], path: Path = STORE) -> None:
+    """Write what was found for some targets and cases; all others stay as they are."""
+    merged: dict[str, Any] = stored(path)
+    for target, ratios in found.items():
+        found_here = {name: float(f"{ratio:.3g}") for name, ratio in ratios.items()}
+        merged[target] = merged.get(target, {}) | found_here
+    path.write_text(json.dumps(dict(sorted(merged.items())), indent=1) + "\n", encoding="utf-8", newline="\n")

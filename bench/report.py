@@ -1,0 +1,209 @@
+"""Write BENCHMARKS.md, bench/plots and bench/figures.json from what a run measured.
+
+    fastquant bench --publish --cost --json run.json
+    python bench/report.py run.json               # without a file: from bench/figures.json, once more
+
+bench/figures.json is what the page needs of a run, in few bytes: with it anybody can write the page again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fastquant import _bench_budgets, _bench_cost, _bench_plots
+from fastquant._bench import HOW_TO_READ
+from fastquant._bench_cases import KERNELS
+from fastquant._bench_machine import header
+from fastquant._bench_peers import PEERS
+from fastquant._bench_tables import EVEN, agreement, table_of
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "BENCHMARKS.md"
+FIGURES = ROOT / "bench" / "figures.json"
+PLOTS = ROOT / "bench" / "plots"
+
+Report = dict[str, Any]
+
+CAPTIONS = {
+    "roofline": "Speed against size: bytes in and out over the time of a call, on one thread. The dotted line is a "
+    "loop that reads and writes as many bytes and computes nothing.",
+    "peers": "Times of the peers over fastquant's, `out=` given. Left of the line, ringed in red: a peer is faster.",
+    "cost": "What a call costs, by the number of elements: a fixed part, then a straight line.",
+}
+
+
+# ---- what is kept of a run ----
+
+
+def _rounded(value: Any) -> Any:
+    """Four digits of every measured number."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def kept(report: Report) -> Report:
+    row_keys = ("peer", "out", "ns_per_call", "spread", "differing", "compared", "time_over", "speed_over")
+    case_keys = ("kernel", "code", "elements", "threads", "bytes")
+    cases = [
+        {key: case[key] for key in case_keys}
+        | {"contenders": [{key: row[key] for key in row_keys if key in row} for row in case["contenders"]]}
+        for case in report["cases"]
+    ]
+    others = ("machine", "settings", "left_out", "budgets", "cost")
+    found: Report = _rounded({key: report[key] for key in others if key in report} | {"cases": cases})
+    return found
+
+
+def dumped(report: Report) -> str:
+    """JSON with a line for each case, so that changes can be read."""
+
+    def dense(value: Any) -> str:
+        return json.dumps(value, separators=(",", ":"))
+
+    parts = []
+    for key, value in report.items():
+        lines = ",\n".join(map(dense, value)) if isinstance(value, list) and value else None
+        parts.append(f"{dense(key)}:" + (f"[\n{lines}\n]" if lines else dense(value)))
+    return "{" + ",\n".join(parts) + "}\n"
+
+
+# ---- the page ----
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield f"|{'---|' * len(columns)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    """As tables of the command line have it; losses in bold, and no words."""
+    number, _, word = text.partition(" ")
+    return {"LOSS": f"**{number}**", "win": number, "even": number}.get(word, text)
+
+
+def _ours(cases: Sequence[Report]) -> Iterator[tuple[Report, Report]]:
+    yield from ((case, row) for case in cases for row in case["contenders"] if "speed_over" in row)
+
+
+def _what(case: Report, row: Report) -> str:
+    makes = "" if KERNELS[case["kernel"]].function == "minmax" else ", `out=` given" if row["out"] else ", new output"
+    threads = f", {case['threads']} threads" if case["threads"] > 1 else ""
+    return f"{case['kernel']} {case['code'] or ''}".strip() + f", {case['elements']:,} elements{makes}{threads}"
+
+
+# Arrays of these sizes are told apart: the cost of a call, of a kernel, and of memory.
+_SIZES = {"to 4Ki": (0, 1 << 12), "to 1Mi": (1 << 12, 1 << 20), "beyond": (1 << 20, math.inf)}
+
+
+def _mean(ratios: Sequence[float]) -> str:
+    """The geometric one."""
+    return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}" if ratios else "-"
+
+
+def _summary(cases: Sequence[Report]) -> Iterator[str]:
+    rows = []
+    for peer in PEERS:
+        found = [
+            (case["elements"], row["speed_over"][peer.name])
+            for case, row in _ours(cases)
+            if peer.name in row["speed_over"]
+        ]
+        if found:
+            ratios = [ratio for _, ratio in found]
+            won, lost = sum(ratio >= EVEN for ratio in ratios), sum(ratio <= 1 / EVEN for ratio in ratios)
+            counts = (len(ratios), won, len(ratios) - won - lost, lost)
+            means = [_mean([ratio for n, ratio in found if over < n <= most]) for over, most in _SIZES.values()]
+            rows.append([peer.name, *map(str, counts), f"{min(ratios):.2f}", _mean(ratios), *means])
+    columns = ["against", "calls", "won", "even", "lost", "least", "mean", *_SIZES]
+    yield from _table(columns, rows)
+
+
+def _losses(cases: Sequence[Report]) -> Iterator[str]:
+    for case, row in _ours(cases):
+        faster = sorted((ratio, name) for name, ratio in row["speed_over"].items() if ratio <= 1 / EVEN)
+        if faster:
+            yield f"- {_what(case, row)}: " + ", ".join(f"{name} {ratio:.2f}" for ratio, name in faster)
+
+
+def _plot(kind: str) -> Iterator[str]:
+    yield from ("", f"![{kind}](bench/plots/{kind}.svg)", "", CAPTIONS[kind])
+
+
+def _cost(found: Sequence[Report]) -> Iterator[str]:
+    yield from ("", "## Cost by the number of elements", "", f"{_bench_cost.TITLE}.")
+    yield from _plot("cost")
+    columns, rows = _bench_cost.table_of(found)
+    yield from ("", *_table(columns, [row for i, row in enumerate(rows) if i % 4 == 0 or i == len(rows) - 1]))
+
+
+def page(report: Report) -> str:
+    """All of BENCHMARKS.md."""
+    cases = report["cases"]
+    kinds = _bench_plots.kinds(report)
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `python bench/report.py` from one run of `fastquant bench --publish --cost`; do not edit.",
+        "[bench/README.md](bench/README.md) tells how to measure and what the numbers mean.",
+        "",
+        "## The machine",
+        "",
+        *(f"- {line}" for line in header(report["machine"], report["left_out"])),
+        "",
+        "## How to read the tables",
+        "",
+        *(f"- {line}" for line in HOW_TO_READ),
+        "- Peers stand with the time that they take over fastquant's. **Bold**: the peer is faster by 3% or more.",
+        "",
+        "## Summary",
+        "",
+        "How many times as long a peer takes: the least, and geometric means of all and by the number of elements.",
+        "",
+    ]
+    for threads in sorted({case["threads"] for case in cases}):
+        some = [case for case in cases if case["threads"] == threads]
+        lines += [f"On {threads} thread{'s' * (threads > 1)}, {len(some)} cases:", "", *_summary(some), ""]
+    lines += [agreement(cases).replace("\n", " ")]
+    for kind in ("roofline", "peers"):
+        lines += _plot(kind) if kind in kinds else ()
+    losses = list(_losses(cases))
+    lines += ["", "## Where a peer is faster", "", "The number is its time over fastquant's.", ""]
+    lines += losses or ["Nowhere in this run."]
+    if report.get("budgets"):
+        met = sum(row["met"] for row in report["budgets"])
+        columns, rows = _bench_budgets.table_of(report["budgets"])
+        rows = [[f"**{cell}**" if cell == "MISSED" else cell for cell in row] for row in rows]
+        lines += ["", "## Limits", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows)]
+    if "cost" in kinds:
+        lines += _cost(report["cost"])
+    lines += ["", "## Every call"]
+    for name in dict.fromkeys(case["kernel"] for case in cases):
+        columns, rows = table_of([case for case in cases if case["kernel"] == name])
+        columns = [column.removeprefix("vs ") for column in columns]
+        lines += ["", f"### {KERNELS[name].title}", "", *_table(columns, [list(map(_cell, row)) for row in rows])]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: Sequence[str]) -> int:
+    report: Report = json.loads(Path(argv[0] if argv else FIGURES).read_text(encoding="utf-8"))
+    report = kept(report)
+    draw = _bench_plots.drawing()
+    PLOTS.mkdir(exist_ok=True)
+    for kind in _bench_plots.kinds(report):
+        (PLOTS / f"{kind}.svg").write_bytes(draw(report, [kind]))
+    FIGURES.write_text(dumped(report), encoding="utf-8", newline="\n")
+    PAGE.write_text(page(report), encoding="utf-8", newline="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

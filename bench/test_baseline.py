@@ -1,0 +1,64 @@
+"""No kernel has become slower than two thirds of what it was, beside the reference (baseline.py), on any target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from baseline import RUNS, checked, complaint, lasting_fall, name_of, speed, store, stored
+
+import fastquant as fq
+from fastquant._bench_cases import Case, forget_inputs
+from fastquant._bench_peers import on_threads
+from fastquant._bench_timing import settle_allocator
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        options = metafunc.config.option
+        known = fq.cpu.available() if options.write_baseline else stored(options.baseline)
+        parameters = [
+            pytest.param(target, case, id=f"{target}-{name_of(case).replace(' ', '-')}")
+            for target in fq.cpu.available()
+            if target in known
+            for case in checked()
+        ]
+        metafunc.parametrize(("target", "case"), parameters)
+
+
+@pytest.fixture(scope="module")
+def known(request: pytest.FixtureRequest) -> dict[str, dict[str, float]]:
+    return stored(request.config.option.baseline)
+
+
+@pytest.fixture(scope="module")
+def ratios(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, float]] | None]:
+    """Where to put them, if they are to be stored."""
+    settle_allocator()
+    found: dict[str, dict[str, float]] = {}
+    writing = request.config.option.write_baseline
+    with on_threads(1, []):
+        yield found if writing else None
+    forget_inputs()
+    if writing:
+        store(found, request.config.option.baseline)
+
+
+@pytest.mark.parametrize("target", fq.cpu.available())
+def test_target_has_a_baseline(target: str, known: dict[str, dict[str, float]], request: pytest.FixtureRequest) -> None:
+    if target not in known and not request.config.option.write_baseline:
+        pytest.skip(f"nothing is stored for {target}: pytest bench/test_baseline.py --write-baseline")
+
+
+def test_as_fast_as_before(
+    target: str, case: Case, known: dict[str, dict[str, float]], ratios: dict[str, dict[str, float]] | None
+) -> None:
+    with fq.cpu.use(target):
+        if ratios is not None:
+            ratios.setdefault(target, {})[name_of(case)] = min(speed(case) for _ in range(RUNS))
+            return
+        before = known[target].get(name_of(case))
+        if before is None:
+            pytest.skip("nothing is stored for this case")
+        found = lasting_fall(before, lambda: speed(case))
+    assert not found, complaint(target, name_of(case), before, found)

@@ -1,0 +1,78 @@
+"""The machine that figures are of, and the versions."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fastquant as fq
+from fastquant._bench_peers import versions
+
+
+def _output_of(*command: str) -> str:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return ""
+
+
+def _text_of(path: Path) -> str:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text().strip()
+    return ""
+
+
+def _cpu_model() -> str:
+    if match := re.search(r"^model name\s*:\s*(.+)$", _text_of(Path("/proc/cpuinfo")), re.MULTILINE):
+        return match[1]
+    mac = _output_of("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else ""
+    return mac or platform.processor() or platform.machine()
+
+
+def _caches() -> dict[str, str]:
+    """Sizes of the caches that the first core uses, where Linux tells them."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (_text_of(index / name) for name in ("level", "type", "size"))
+        if kind in ("Data", "Unified") and size:
+            found["L1d" if level == "1" else f"L{level}"] = size
+    return found
+
+
+def _memory() -> int | None:
+    """Bytes of it, where the system tells."""
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def machine() -> dict[str, Any]:
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "caches": _caches(),
+        "memory": _memory(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "target": fq.cpu.active(),
+        "targets": fq.cpu.available(),
+        "versions": versions(),
+    }
+
+
+def header(about: dict[str, Any], skipped: Sequence[str]) -> list[str]:
+    caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items()) or "not known"
+    memory = f"; {about['memory'] / 2**30:.0f} GiB of memory" if about["memory"] else ""
+    libraries = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
+    return [
+        f"CPU: {about['cpu']}, {about['cores']} cores; caches of one: {caches}{memory}",
+        f"target: {about['target']} (of {', '.join(about['targets'])}); {about['system']}",
+        f"versions: Python {about['python']}, {libraries}",
+        *(f"left out: {line}" for line in skipped),
+    ]

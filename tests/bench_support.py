@@ -1,0 +1,34 @@
+"""How the tests of the benchmarks run them: nothing is measured for longer than it takes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from fastquant import _bench
+from fastquant._bench_peers import NUMPY, Peer
+from fastquant._bench_timing import Contender
+
+QUICK = ["--size", "96", "--seconds", "0", "--repeat", "1"]
+
+
+def run(*options: str) -> int:
+    parser = argparse.ArgumentParser()
+    _bench.add_arguments(parser)
+    return _bench.run(parser.parse_args(options))
+
+
+def bench(*options: str) -> int:
+    return run(*QUICK, *options)
+
+
+def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Contender:
+    return Contender(peer, statement, False, names)
+
+
+def record(kernel: str, code: str, size: int, threads: int = 1, **row: Any) -> dict[str, Any]:
+    """One made up, of one call with out=."""
+    timed = {"ns_per_call": 1000.0, "spread": 1.0, "differing": None, "compared": 0}
+    ours = {"peer": "fastquant", "out": True, "time_over": {}, "speed_over": {}} | timed | row
+    about = {"kernel": kernel, "code": code, "elements": size, "threads": threads, "bytes": 5 * size}
+    return about | {"contenders": [ours, {"peer": "NumPy", "out": False} | timed]}

@@ -1,0 +1,176 @@
+"""BENCHMARKS.md is what its figures say, and plots draw what was measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report
+from bench_support import bench, record
+
+from fastquant import _bench_plots
+from fastquant._bench_peers import PEERS
+from fastquant._report import UserError
+
+ABOUT = {
+    "cpu": "a CPU",
+    "cores": 2,
+    "caches": {"L1d": "32K", "L2": "1M"},
+    "memory": 1 << 34,
+    "system": "an OS",
+    "python": "3.11",
+    "target": "avx2",
+    "targets": ["portable", "avx2"],
+    "versions": {"numpy": "2.0"},
+}
+
+
+def made_up(*cases: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"machine": ABOUT, "settings": {}, "left_out": ["gguf: not installed"], "cases": [*cases], **more}
+
+
+def against(kernel: str, size: int, threads: int = 1, **ratios: float) -> dict[str, Any]:
+    return record(kernel, "int8", size, threads, speed_over={name.replace("_", " "): r for name, r in ratios.items()})
+
+
+# --- the page ------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_made_of_the_figures() -> None:
+    figures = json.loads(report.FIGURES.read_text(encoding="utf-8"))
+    assert report.PAGE.read_text(encoding="utf-8") == report.page(figures), "run python bench/report.py"
+    assert report.FIGURES.read_text(encoding="utf-8") == report.dumped(report.kept(figures))
+    assert report.FIGURES.stat().st_size < 1_000_000
+    kinds = _bench_plots.kinds(figures)
+    assert kinds == ["roofline", "peers", "cost"]
+    assert re.findall(r"\]\(bench/plots/(\w+)\.svg\)", report.page(figures)) == kinds
+    for kind in kinds:
+        plot = report.PLOTS / f"{kind}.svg"
+        assert plot.stat().st_size < 300_000
+        assert plot.read_bytes().startswith(b"<?xml")
+
+
+def test_every_loss_is_named_and_bold() -> None:
+    page = report.page(
+        made_up(
+            against("quantize", 768, NumPy=3.0, numba=0.5, torch=0.98),
+            against("quantize", 1 << 22, 2, NumPy=1.5, numba=0.9),
+            against("minmax", 1 << 20, torch=0.8) | {"code": None},
+        )
+    )
+    assert "- quantize int8, 768 elements, `out=` given: numba 0.50\n" in page
+    assert "- quantize int8, 4,194,304 elements, `out=` given, 2 threads: numba 0.90\n" in page
+    assert "- minmax, 1,048,576 elements: torch 0.80\n" in page
+    assert page.count("**0.50**") == 1
+    assert page.count("**0.90**") == 1
+    assert "**0.98**" not in page
+    assert "LOSS" not in page
+    assert "left out: gguf: not installed" in page
+    assert "| threads |" in page
+
+
+def test_summary() -> None:
+    page = report.page(made_up(against("quantize", 768, NumPy=8.0), against("quantize", 1 << 16, NumPy=0.5)))
+    assert "| NumPy | 2 | 1 | 0 | 1 | 0.50 | 2.00 | 8.00 | 0.50 | - |" in page
+    assert "Nowhere in this run." not in page
+    assert "Nowhere in this run." in report.page(made_up(against("quantize", 768, NumPy=8.0)))
+
+
+def test_limits_and_costs() -> None:
+    rows = [{"function": "quantize", "elements": size, "ns_per_call": 100.0 + size} for size in (1, 2, 4, 8, 16, 32)]
+    limit = {"budget": "large", "kernel": "quantize", "code": "int8", "elements": 9, "threads": 1, "out": True}
+    limits = [limit | {"limit": "<= 1", "measured": 2.0, "met": False}]
+    page = report.page(made_up(against("quantize", 768, NumPy=8.0), budgets=limits))
+    assert "0 of 1 are met." in page
+    assert "| 2.00 | <= 1 | **MISSED** |" in page
+    functions = ("quantize", "fake_quantize", "minmax", "dequantize")
+    costs = [row | {"function": name} for row in rows for name in functions]
+    page = report.page(made_up(against("quantize", 768, NumPy=8.0), cost=costs))
+    assert "bench/plots/cost.svg" in page
+    assert [line.split(" | ")[0] for line in page.splitlines() if "ns |" in line and "|  |" not in line][:3]
+
+
+def test_what_is_kept_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.json"
+    assert bench("--no-peers", "--kernel=quantize", "--kernel=minmax", "--json", str(path)) == 0
+    capsys.readouterr()
+    found = report.kept(json.loads(path.read_text()))
+    assert report.kept(found) == found
+    assert json.loads(report.dumped(found)) == found
+    lines = report.dumped(found).splitlines()
+    assert sum(line.startswith('{"kernel":') for line in lines) == len(found["cases"])
+    page = report.page(found)
+    assert page == report.page(json.loads(report.dumped(found)))
+    assert "### quantize: float32 to codes, one scale" in page
+    assert "statement" not in found["cases"][0]["contenders"][0]
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    run = tmp_path / "run.json"
+    assert bench("--no-peers", "--kernel=quantize", "--size=768", "--size=1Ki", "--json", str(run)) == 0
+    for name, path in (("PAGE", "PAGE.md"), ("FIGURES", "figures.json"), ("PLOTS", "plots")):
+        monkeypatch.setattr(report, name, tmp_path / path)
+    assert report.main([str(run)]) == 0
+    once = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert report.main([]) == 0
+    assert once == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert sorted(path.name for path in once) == ["PAGE.md", "figures.json", "peers.svg", "roofline.svg", "run.json"]
+
+
+# --- plots ---------------------------------------------------------------------------------------------
+
+
+def test_what_can_be_drawn() -> None:
+    one = against("quantize", 768, NumPy=8.0, numba=0.5)
+    assert _bench_plots.kinds(made_up(one)) == ["peers"]
+    assert _bench_plots.kinds(made_up(against("quantize", 768, reference=8.0))) == []
+    several = [against("quantize", size, NumPy=8.0, torch=2.0) for size in (768, 1024, 4096)]
+    assert _bench_plots.kinds(made_up(*several)) == ["roofline", "peers"]
+    assert _bench_plots.kinds(made_up(cost=[{"function": "quantize", "elements": 1, "ns_per_call": 1.0}])) == ["cost"]
+
+
+def test_plots_are_of_what_was_measured() -> None:
+    pytest.importorskip("matplotlib")
+    draw = _bench_plots.drawing()
+    sizes = [against("quantize", size, NumPy=8.0, numba=0.5) for size in (768, 1 << 16, 1 << 20)]
+    figures = made_up(*sizes, cost=[{"function": "minmax", "elements": n, "ns_per_call": 9.0 + n} for n in (1, 2, 4)])
+    drawn = draw(figures)
+    assert drawn == draw(figures)
+    text = drawn.decode()
+    labels = ("GB/s", "L1d", "NumPy", "numba", "64Ki elements", "quantize int8", "minmax", "ns an element", "10 ns")
+    for label in labels:
+        assert f">{label}<" in text or f"> {label}<" in text, label
+    assert text.count("#c62828") >= 3  # a loss in each of three panels
+    assert "dc:date" not in text
+    assert "stroke: #c62828" not in draw(made_up(against("quantize", 768, NumPy=8.0, torch=2.0))).decode()
+    with pytest.raises(UserError, match="nothing to draw"):
+        draw(made_up())
+
+
+def test_every_peer_looks_different() -> None:
+    styles = [tuple(style.values()) for style in _bench_plots._STYLES.values()]
+    assert len(set(styles)) == len(styles) == len(PEERS) - 1
+
+
+def test_plot_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "figures.svg"
+    sizes = ("--size=64", "--size=128")
+    assert bench("--no-peers", "--kernel=quantize", "--code=int8", *sizes, "--plot", str(path)) == 0
+    assert path.read_bytes().startswith(b"<?xml")
+    with pytest.raises(SystemExit):
+        bench("--plot", "figures.png")
+    assert "expected a name that ends in .svg" in capsys.readouterr().err
+
+
+def test_plot_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    path = tmp_path / "figures.svg"
+    with pytest.raises(UserError, match=r"needs matplotlib: pip install .fastquant-kernels\[bench\]."):
+        bench("--no-peers", "--plot", str(path))
+    assert not path.exists()
