@@ -144,7 +144,10 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
  * cache for all but the first of them; or from registers, if the rows are in a cache too and can be read side by side. */
 #define GROUP 8
 #define CHUNK 512
-#define SIDE_BY_SIDE 4  /* of 8, a power of two apart, the first cache loses lines: ten times as long on Zen 4 */
+/* Of 8 rows, a power of two apart, the first cache loses lines: ten times as long on Zen 4. And nobody reads rows ahead
+ * that are side by side, so they have to be near: in the second cache. */
+#define SIDE_BY_SIDE 4
+#define SIDE_BY_SIDE_BYTES ((size_t)512 << 10)
 
 LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_run_params *p, int real, int kind, int how)
 {
@@ -152,7 +155,8 @@ LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_ru
     const size_t to = out_bytes(op, real, kind), each_out = out_packs(op, kind, &p->code);
     const int stream = tile_streams(t, m * to / each_out);
     const size_t chunk = m > BATCH ? CHUNK : m;
-    const ptrdiff_t together = shares_rows(real, kind) && !t->stream && each_in * each_out == 1 ? SIDE_BY_SIDE : 1;
+    const int near = !t->stream && (size_t)t->rows * (size_t)t->n <= SIDE_BY_SIDE_BYTES / (from + to);
+    const ptrdiff_t together = shares_rows(real, kind) && near && each_in * each_out == 1 ? SIDE_BY_SIDE : 1;
     p->ahead = ahead_of(t);
     for (ptrdiff_t r = 0; r < t->rows; r += GROUP) {
         const ptrdiff_t end = t->rows - r < GROUP ? t->rows : r + GROUP;
