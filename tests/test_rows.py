@@ -158,7 +158,8 @@ def test_ties_of_16_bits_with_zero_points_at_the_border(target, code, real):
     for zero_point in (-65537, -65536, -32768, 32767, 32768, 65535, 65536, 65537):
         for scale in np.float32([0.1, 1.279250979423523, 3e-5, 2.0**-9]):
             ties = (codes - zero_point + 0.5) * np.float64(scale)
-            x = np.concatenate([np.nextafter(ties, side).astype(real) for side in (-np.inf, np.inf)] + [ties.astype(real)])
+            beside = [np.nextafter(ties, side) for side in (-np.inf, np.inf)]
+            x = np.concatenate([ties, *beside]).astype(real)
             got = fq.quantize(x, scale, zero_point, dtype=code)
             assert_same(got, _reference.quantize(x, scale, zero_point, dtype=code), x, (zero_point, scale))
             back = fq.dequantize(got, scale, zero_point, dtype=real)
