@@ -1,7 +1,7 @@
 """fastquant's speed over that of its reference in NumPy, as it once was, and whether it still is.
 
 The two are timed in turns in one process. A ratio that seems to have fallen is measured again, and is told only if it
-stays low.
+stays low. Ratios are of a kind of CPU: NumPy's loops and these need not gain the same from another one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastquant._bench_cases import KERNELS, Case, cases, inputs
+from fastquant._bench_machine import cpu_kind
 from fastquant._bench_peers import FASTQUANT, REFERENCE
 from fastquant._bench_timing import SAMPLE_SECONDS, calls_per_sample, contenders
 
@@ -90,15 +91,20 @@ def complaint(target: str, name: str, stored: float, found: list[float]) -> str:
 # ---- the file ----
 
 
+def key(target: str) -> str:
+    """Under which the ratios of a target on this machine are stored."""
+    return f"{cpu_kind()}: {target}"
+
+
 def stored(path: Path = STORE) -> dict[str, dict[str, float]]:
-    """Ratios by target and name; nothing where there is no file."""
+    """Ratios by key and name; nothing where there is no file."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def store(found: dict[str, dict[str, float]], path: Path = STORE) -> None:
-    """Write what was found for some targets and cases; all others stay as they are."""
+    """Write what was found for some keys and cases; all others stay as they are."""
     merged: dict[str, Any] = stored(path)
-    for target, ratios in found.items():
+    for each, ratios in found.items():
         found_here = {name: float(f"{ratio:.3g}") for name, ratio in ratios.items()}
-        merged[target] = merged.get(target, {}) | found_here
+        merged[each] = merged.get(each, {}) | found_here
     path.write_text(json.dumps(dict(sorted(merged.items())), indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from baseline import RUNS, checked, complaint, lasting_fall, name_of, speed, store, stored
+from baseline import RUNS, checked, complaint, key, lasting_fall, name_of, speed, store, stored
 
 import fastquant as fq
 from fastquant._bench_cases import Case, forget_inputs
@@ -16,11 +16,11 @@ from fastquant._bench_timing import settle_allocator
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         options = metafunc.config.option
-        known = fq.cpu.available() if options.write_baseline else stored(options.baseline)
+        known = stored(options.baseline)
         parameters = [
             pytest.param(target, case, id=f"{target}-{name_of(case).replace(' ', '-')}")
             for target in fq.cpu.available()
-            if target in known
+            if options.write_baseline or key(target) in known
             for case in checked()
         ]
         metafunc.parametrize(("target", "case"), parameters)
@@ -46,8 +46,8 @@ def ratios(request: pytest.FixtureRequest) -> Iterator[dict[str, dict[str, float
 
 @pytest.mark.parametrize("target", fq.cpu.available())
 def test_target_has_a_baseline(target: str, known: dict[str, dict[str, float]], request: pytest.FixtureRequest) -> None:
-    if target not in known and not request.config.option.write_baseline:
-        pytest.skip(f"nothing is stored for {target}: pytest bench/test_baseline.py --write-baseline")
+    if key(target) not in known and not request.config.option.write_baseline:
+        pytest.skip(f"nothing is stored for {key(target)}: pytest bench/test_baseline.py --write-baseline")
 
 
 def test_as_fast_as_before(
@@ -55,9 +55,9 @@ def test_as_fast_as_before(
 ) -> None:
     with fq.cpu.use(target):
         if ratios is not None:
-            ratios.setdefault(target, {})[name_of(case)] = min(speed(case) for _ in range(RUNS))
+            ratios.setdefault(key(target), {})[name_of(case)] = min(speed(case) for _ in range(RUNS))
             return
-        before = known[target].get(name_of(case))
+        before = known[key(target)].get(name_of(case))
         if before is None:
             pytest.skip("nothing is stored for this case")
         found = lasting_fall(before, lambda: speed(case))

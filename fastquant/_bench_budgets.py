@@ -16,7 +16,7 @@ from fastquant._bench_peers import PEERS, REFERENCE
 SIZES = (768, 1 << 16, 1 << 26)
 THREADS = (1, 2)
 
-SMALL = (1, 4096)
+SMALL = (768, 768)
 IN_CACHE = (1 << 14, 1 << 18)
 LARGE = (1 << 24, 1 << 62)
 NOT_SMALL = (IN_CACHE[0], LARGE[1])

@@ -35,6 +35,13 @@ def _cpu_model() -> str:
     return mac or platform.processor() or platform.machine()
 
 
+def cpu_kind() -> str:
+    """Vendor, family and model number, where Linux tells them: different CPUs may have one name."""
+    text = _text_of(Path("/proc/cpuinfo"))
+    found = dict(re.findall(r"^(vendor_id|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
+    return " ".join(found.values()) if len(found) == 3 else _cpu_model()
+
+
 def _caches() -> dict[str, str]:
     """Sizes of the caches that the first core uses, where Linux tells them."""
     found = {}

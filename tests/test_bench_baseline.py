@@ -69,12 +69,13 @@ def test_every_case_can_be_measured() -> None:
 def test_falls_turn_the_check_red() -> None:
     case = next(case for case in baseline.checked() if case.size == 768)
     target, name = fq.cpu.active(), baseline.name_of(case)
+    key = baseline.key(target)
     speed = baseline.speed(case)
-    test_baseline.test_as_fast_as_before(target, case, {target: {name: 0.1 * speed}}, None)
+    test_baseline.test_as_fast_as_before(target, case, {key: {name: 0.1 * speed}}, None)
     with pytest.raises(AssertionError, match="times as fast as the reference is stored"):
-        test_baseline.test_as_fast_as_before(target, case, {target: {name: 1e6 * speed}}, None)
+        test_baseline.test_as_fast_as_before(target, case, {key: {name: 1e6 * speed}}, None)
     with pytest.raises(pytest.skip.Exception, match="nothing is stored for this case"):
-        test_baseline.test_as_fast_as_before(target, case, {target: {}}, None)
+        test_baseline.test_as_fast_as_before(target, case, {key: {}}, None)
     found: dict[str, dict[str, float]] = {}
     test_baseline.test_as_fast_as_before(target, case, {}, found)
-    assert found[target][name] > 0
+    assert found[key][name] > 0
