@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import time
 import timeit
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fastquant._bench_cases import KERNELS, Case, cases, inputs
 from fastquant._bench_machine import cpu_kind
@@ -26,6 +29,10 @@ AGAIN = 3  # measurements more before a fall is told
 ROUNDS = 7
 YARDSTICK = 1 << 16  # elements of the reference at most
 RUNS = 5  # of which the lowest ratio is stored
+
+# The time that a thread had, where that is told finely enough for a sample.
+_FINE = time.get_clock_info("thread_time").resolution <= SAMPLE_SECONDS / 20
+CLOCK = time.thread_time if _FINE else time.perf_counter
 
 # Beside the usual kernels one of each kind.
 _ALSO = (
@@ -63,7 +70,7 @@ def speed(case: Case) -> float:
     for whole, peer in ((case, FASTQUANT), (part, REFERENCE)):
         entry = contenders(whole, (peer,), inputs(whole))[-1]
         entry.evaluate()
-        timer = timeit.Timer(entry.statement, time.thread_time, globals=entry.names)
+        timer = timeit.Timer(entry.statement, timer=CLOCK, globals=entry.names)
         timers[peer.name] = timer, calls_per_sample(timer, 0.0, SAMPLE_SECONDS), whole.size
         best[peer.name] = math.inf
     for _ in range(ROUNDS):
@@ -92,8 +99,10 @@ def complaint(target: str, name: str, stored: float, found: list[float]) -> str:
 
 
 def key(target: str) -> str:
-    """Under which the ratios of a target on this machine are stored."""
-    return f"{cpu_kind()}: {target}"
+    """Under which the ratios of a target on this machine are stored. In small calls most of the time is that of the
+    interpreter and of NumPy."""
+    minor = [".".join(v.split(".")[:2]) for v in (platform.python_version(), np.__version__)]
+    return f"{cpu_kind()}, Python {minor[0]}, NumPy {minor[1]}: {target}"
 
 
 def stored(path: Path = STORE) -> dict[str, dict[str, float]]:

@@ -1,14 +1,13 @@
 # Where new arrays come from. Included by _kernels.pyx.
 
 cdef extern from "src/reuse.h" nogil:
-    const bint FQ_REUSES
-    const size_t FQ_REUSE_FROM
     void *fq_reuse_malloc(void *context, size_t nbytes)
     void *fq_reuse_calloc(void *context, size_t count, size_t size)
     void *fq_reuse_realloc(void *context, void *data, size_t nbytes)
     void fq_reuse_free(void *context, void *data, size_t nbytes)
-    void fq_keep(size_t nbytes)
+    void fq_keep(size_t nbytes, size_t smallest)
     size_t fq_kept()
+    bint fq_keeps(size_t nbytes)
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMemAllocator:
@@ -33,17 +32,19 @@ memory.allocator.ctx = NULL
 memory.allocator.malloc, memory.allocator.calloc = fq_reuse_malloc, fq_reuse_calloc
 memory.allocator.realloc, memory.allocator.free = fq_reuse_realloc, fq_reuse_free
 cdef object memory_handler = PyCapsule_New(&memory, b"mem_handler", NULL)
-cdef bint reuses = False
+cdef size_t reuse_from = 0
 
 cdef enum:
     WIDEST = 8  # bytes of an element
 
 
-def keep(size_t nbytes):
-    """How much of what large results leave may be kept for the next ones, in bytes; with 0, their memory is NumPy's."""
-    global reuses
-    reuses = FQ_REUSES and nbytes > 0
-    fq_keep(nbytes)
+def keep(size_t nbytes, size_t smallest):
+    """How much of what large results leave may be kept for the next ones, in bytes; with 0, their memory is NumPy's, and
+    that of results below `smallest`. Returns what that was before."""
+    global reuse_from
+    before, reuse_from = reuse_from, smallest
+    fq_keep(nbytes, smallest)
+    return before
 
 
 def kept():
@@ -54,7 +55,7 @@ def kept():
 cdef bint is_ours(double nbytes):
     """Whether an array of so many bytes is to have memory that is used again. Not if somebody has set a handler of
     their own."""
-    if not reuses or nbytes < FQ_REUSE_FROM:
+    if nbytes > 1e18 or not fq_keeps(<size_t> nbytes):
         return False
     handler = PyDataMem_GetHandler()
     return <PyObject *> handler == PyDataMem_DefaultHandler
@@ -76,7 +77,7 @@ cdef inline object new_array(int ndim, const cnp.npy_intp *shape, int type_numbe
     cdef int i
     for i in range(ndim):
         count *= shape[i]
-    if count * WIDEST < FQ_REUSE_FROM:
+    if count * WIDEST < reuse_from:
         return cnp.PyArray_EMPTY(ndim, shape, type_number, 0)
     return reusing(ndim, shape, type_number, count)
 

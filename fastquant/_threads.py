@@ -8,10 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fastquant import _kernels
+from fastquant import _cgroups, _kernels
 
 _MOST = 1024
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 def set_num_threads(n: int) -> None:
@@ -51,34 +50,21 @@ def _positive(text: str | None) -> int | None:
     return int(first) if first.isdecimal() and int(first) > 0 else None
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return ""
-
-
 def _share(quota: str, period: str) -> float:
     """CPUs' worth of time; infinite where there is no limit ("max", or -1)."""
     return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else math.inf
 
 
-def _quota(group: str = "/proc/self/cgroup", root: Path = _CGROUPS) -> float:
+def _quota(group: str = _cgroups.OWN, root: Path = _cgroups.ROOT) -> float:
     """CPUs that the process's control group may use, by the kernel's documentation of cgroup-v2 (cpu.max) and of its
-    predecessor (cpu.cfs_quota_us). A group is limited by those that it is in, too."""
+    predecessor (cpu.cfs_quota_us)."""
     shares = [math.inf]
-    for line in _text(Path(group)).splitlines():
-        _, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = root / "cpu" if controllers else root
-        own = base / path.lstrip("/")
-        for folder in (own, *(p for p in own.parents if p == base or base in p.parents), base):
-            if controllers:
-                quota = _text(folder / "cpu.cfs_quota_us").strip()
-                shares.append(_share(quota, _text(folder / "cpu.cfs_period_us").strip()))
-            else:
-                shares.append(_share(*[*_text(folder / "cpu.max").split(), "", ""][:2]))
+    for legacy, folder in _cgroups.folders("cpu", group, root):
+        if legacy:
+            quota = _cgroups.text_of(folder / "cpu.cfs_quota_us").strip()
+            shares.append(_share(quota, _cgroups.text_of(folder / "cpu.cfs_period_us").strip()))
+        else:
+            shares.append(_share(*[*_cgroups.text_of(folder / "cpu.max").split(), "", ""][:2]))
     return min(shares)
 
 

@@ -59,7 +59,7 @@ def _last_level_cache(caches: Path = Path("/sys/devices/system/cpu/cpu0/cache"))
             sizes.append(int(file.read_text().strip().removesuffix("K")) << 10)
     with suppress(AttributeError, ValueError, OSError):
         sizes.append(os.sysconf("SC_LEVEL3_CACHE_SIZE"))
-    return max(sizes, default=0) or 32 << 20
+    return max(*sizes, 0, 0) or 32 << 20
 
 
 def _choose_at_import() -> None:

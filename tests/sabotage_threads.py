@@ -84,7 +84,7 @@ EDITS = [
     Edit("threads: no affinity", COUNT, [("len(os.sched_getaffinity(0))", "max(2, os.cpu_count())")]),
     Edit(
         "threads: no quota of groups above",
-        COUNT,
+        "fastquant/_cgroups.py",
         [
             (
                 "for folder in (own, *(p for p in own.parents if p == base or base in p.parents), base):",
@@ -156,7 +156,7 @@ EDITS = [
     Edit("reuse: nothing is forgotten", REUSE, [("    forget(limit - bytes, SLOTS - 1);\n", "")]),
     Edit("reuse: the newest is forgotten", REUSE, [("old[n++] = taken(0);", "old[n++] = taken(pieces - 1);")]),
     Edit("reuse: forgotten, and not freed", REUSE, [("        unmap(old[n].data, old[n].bytes);\n", "        ;\n")]),
-    Edit("reuse: not marked as free", REUSE, [(" || madvise(data, bytes, MADV_FREE) != 0", "")]),
+    Edit("reuse: not marked as free", REUSE, [("if (madvise(data, bytes, MADV_FREE) != 0) {", "if (0) {")]),
     Edit("reuse: grown in place", REUSE, [("if (bytes <= before && bytes >= before / 2)", "if (1)")]),
     Edit("reuse: grown, and forgotten", REUSE, [("memcpy(other, data, bytes < before ? bytes : before);", "")]),
     Edit(
@@ -167,7 +167,7 @@ EDITS = [
     Edit(
         "reuse: small ones too",
         MEMORY,
-        [("if not reuses or nbytes < FQ_REUSE_FROM:", "if not reuses:"), ("count * WIDEST < FQ_REUSE_FROM", "False")],
+        [("not fq_keeps(<size_t> nbytes)", "not fq_keeps(1 << 25)"), ("count * WIDEST < reuse_from", "False")],
     ),
     Edit(
         "reuse: whoever else has a handler",
@@ -175,7 +175,7 @@ EDITS = [
         [("return <PyObject *> handler == PyDataMem_DefaultHandler", "return True")],
     ),
     Edit("reuse: the handler stays", MEMORY, [("        PyDataMem_SetHandler(before)\n", "        pass\n", 2)]),
-    Edit("reuse: keeps without limit", MEMORY, [("return min(_MOST, _physical() // _SHARE)", "return _MOST")]),
+    Edit("reuse: keeps without limit", MEMORY, [("min(_MOST, _allowed() // _SHARE)", "_MOST")]),
     # ---- a second pass ----
     Edit(
         "backwards: the first piece is left out",

@@ -26,14 +26,18 @@ _keeps = sys.platform.startswith(("linux", "darwin", "freebsd"))
 pytestmark = pytest.mark.skipif(not _keeps, reason="this system has no way to mark memory as free")
 
 
+def keep(nbytes: int) -> None:
+    _kernels.keep(nbytes, 4 * MIB)
+
+
 @pytest.fixture(autouse=True)
 def keeping() -> Iterator[None]:
     """Nothing kept before, as much as by default after."""
-    _kernels.keep(0)
-    _kernels.keep(256 * MIB)
+    keep(0)
+    keep(256 * MIB)
     yield
-    _kernels.keep(0)
-    _kernels.keep(_memory._default(os.environ))
+    keep(0)
+    _kernels.keep(_memory._default(os.environ), _memory._SMALLEST)
 
 
 def handler_of(a: Any) -> str | None:
@@ -110,17 +114,17 @@ def test_two_results_are_apart():
 
 
 def test_no_more_is_kept_than_may_be():
-    _kernels.keep(70 * MIB)
+    keep(70 * MIB)
     results = [fq.dequantize(CODES, 0.5) for _ in range(4)]  # 32 MiB each
     del results
     assert 64 * MIB <= _kernels.kept() <= 70 * MIB
-    _kernels.keep(40 * MIB)
+    keep(40 * MIB)
     assert 32 * MIB <= _kernels.kept() <= 40 * MIB
-    _kernels.keep(31 * MIB)
+    keep(31 * MIB)
     assert _kernels.kept() == 0
     fq.dequantize(CODES, 0.5)
     assert _kernels.kept() == 0
-    _kernels.keep(0)
+    keep(0)
     assert handler_of(fq.dequantize(CODES, 0.5)) == "default_allocator"
 
 
@@ -164,6 +168,17 @@ def test_results_can_be_resized():
     assert (result == 2).all()
     del result
     assert _kernels.kept() <= 256 * MIB
+
+
+def test_what_was_made_small_takes_no_place():
+    large = fq.dequantize(CODES, 0.5)
+    small = [fq.quantize(REALS, 0.5) for _ in range(5)]
+    nbytes = large.nbytes
+    del large
+    for each in small:
+        each.resize(100, refcheck=False)
+    del each, small
+    assert _kernels.kept() == nbytes
 
 
 def test_failing_calls_lose_nothing():
@@ -247,7 +262,7 @@ def test_the_system_may_take_it_back():
     nbytes = result.nbytes
     del result
     assert lazily_free() - before > nbytes - 4 * MIB
-    _kernels.keep(0)
+    keep(0)
     assert lazily_free() - before < MIB
 
 
@@ -289,11 +304,64 @@ def test_what_is_no_number_of_bytes(text):
         _memory._default({"FASTQUANT_KEEP_BYTES": text})
 
 
+def test_the_default_is_a_share_of_what_the_control_group_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(_memory, "_physical", lambda: 1 << 36)
+    group, root = tmp_path / "cgroup", tmp_path / "root"
+    group.write_text("0::/a/b\n")
+    assert _memory._allowed(str(group), root) == 1 << 36
+    (root / "a" / "b").mkdir(parents=True)
+    (root / "a" / "b" / "memory.max").write_text("max\n")
+    assert _memory._allowed(str(group), root) == 1 << 36
+    (root / "a" / "memory.max").write_text("1000000\n")
+    assert _memory._allowed(str(group), root) == 1_000_000
+    group.write_text("3:cpu,memory:/c\n")
+    (root / "memory" / "c").mkdir(parents=True)
+    (root / "memory" / "c" / "memory.limit_in_bytes").write_text("5000000\n")
+    assert _memory._allowed(str(group), root) == 5_000_000
+    monkeypatch.setattr(_memory, "_allowed", lambda: 1 << 24)
+    assert _memory._default({}) == 1 << 20
+
+
+def test_nothing_is_kept_where_it_would_count(tmp_path, monkeypatch):
+    mode = tmp_path / "overcommit_memory"
+    monkeypatch.setattr(_memory, "_OVERCOMMIT", mode)
+    for text, kept in (("0\n", True), ("1\n", True), ("2\n", False)):
+        mode.write_text(text)
+        assert (_memory._default({}) > 0) is kept
+    assert _memory._default({"FASTQUANT_KEEP_BYTES": "7"}) == 7
+
+
+LIMITED = """
+import resource, numpy as np, fastquant as fq
+from fastquant import _kernels
+small, large = np.zeros(64 << 20, np.float32), np.zeros(80 << 20, np.float32)
+assert _kernels.keep(1 << 30, 4 << 20) > 0
+fq.quantize(small, 0.5)
+assert _kernels.kept() >= 64 << 20
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (40 << 20),) * 2)
+assert fq.quantize(large, 0.5).nbytes == 80 << 20
+try:
+    fq.dequantize(np.broadcast_to(np.int8(1), 80 << 20), 0.5)
+except MemoryError:
+    print("no more")
+from fastquant import _memory
+assert _memory._default({}) == 0
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_limited_address_space():
+    """What is kept does not stand in the way."""
+    done = subprocess.run([sys.executable, "-P", "-c", LIMITED], check=True, capture_output=True, text=True)
+    assert done.stdout == "no more\n"
+
+
 @pytest.mark.parametrize(("text", "handler"), [("0", "default_allocator"), ("99999999", "fastquant")])
 def test_the_environment(text, handler):
     code = (
         "import numpy as np, fastquant as fq; from numpy._core.multiarray import get_handler_name as name\n"
-        "print(name(fq.dequantize(np.zeros(1 << 21, np.int8), 0.5)))"
+        "print(name(fq.dequantize(np.zeros(9 << 20, np.int8), 0.5)))"
     )
     environment = os.environ | {"FASTQUANT_KEEP_BYTES": text}
     command = [sys.executable, "-P", "-c", code]

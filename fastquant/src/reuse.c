@@ -12,7 +12,6 @@
 
 #if FQ_REUSES
 #include <stdatomic.h>
-#include <sys/mman.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 #define BEFORE ((size_t)1 << 16)  /* what lies before the data: a page, whatever size pages have */
@@ -25,7 +24,7 @@ typedef struct { char *data; size_t bytes; } piece;
 static atomic_flag in_use = ATOMIC_FLAG_INIT;
 static piece kept[SLOTS];
 static int pieces;
-static _Atomic size_t most;
+static _Atomic size_t most, least;
 
 static int enter(void) { return !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire); }
 static void leave(void) { atomic_flag_clear_explicit(&in_use, memory_order_release); }
@@ -33,27 +32,6 @@ static void leave(void) { atomic_flag_clear_explicit(&in_use, memory_order_relea
 static size_t *length_of(void *data) { return (size_t *)(void *)((char *)data - BEFORE); }
 
 static void unmap(char *data, size_t bytes) { munmap(data - BEFORE, BEFORE + bytes); }
-
-static void *map(size_t bytes)
-{
-    const size_t spare = BEFORE + HUGE_PAGE;
-    if (bytes > SIZE_MAX - spare - BEFORE)
-        return NULL;
-    bytes = (bytes + BEFORE - 1) / BEFORE * BEFORE;
-    char *start = mmap(NULL, spare + bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED)
-        return NULL;
-    char *data = (char *)(((uintptr_t)start + spare) / HUGE_PAGE * HUGE_PAGE);
-    if (data - BEFORE > start)
-        munmap(start, (size_t)(data - BEFORE - start));
-    if (start + spare > data)
-        munmap(data + bytes, (size_t)(start + spare - data));
-#if defined(MADV_HUGEPAGE)
-    (void)madvise(data, bytes, MADV_HUGEPAGE);  /* a wish */
-#endif
-    *length_of(data) = bytes;
-    return data;
-}
 
 static size_t total(void)
 {
@@ -100,15 +78,54 @@ static void forget(size_t bytes, int count)
         unmap(old[n].data, old[n].bytes);
 }
 
+static char *pages(size_t bytes)
+{
+    char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return start == MAP_FAILED ? NULL : start;
+}
+
+static void *map(size_t bytes)
+{
+    const size_t spare = BEFORE + HUGE_PAGE;
+    char *start;
+    if (bytes > SIZE_MAX - spare - BEFORE)
+        return NULL;
+    bytes = (bytes + BEFORE - 1) / BEFORE * BEFORE;
+    start = pages(spare + bytes);
+    if (start == NULL) {  /* what is kept counts where address space is limited */
+        forget(0, 0);
+        start = pages(spare + bytes);
+    }
+    if (start == NULL)
+        return NULL;
+    char *data = (char *)(((uintptr_t)start + spare) / HUGE_PAGE * HUGE_PAGE);
+    if (data - BEFORE > start)
+        munmap(start, (size_t)(data - BEFORE - start));
+    if (start + spare > data)
+        munmap(data + bytes, (size_t)(start + spare - data));
+#if defined(MADV_HUGEPAGE)
+    (void)madvise(data, bytes, MADV_HUGEPAGE);  /* a wish */
+#endif
+    *length_of(data) = bytes;
+    return data;
+}
+
+int fq_keeps(size_t bytes) { return bytes >= least && bytes <= most; }
+
 static int keep(char *data, size_t bytes)
 {
-    const size_t limit = most;
-    if (bytes > limit || madvise(data, bytes, MADV_FREE) != 0)
+    size_t limit = most;
+    if (!fq_keeps(bytes))
         return 0;
+    if (madvise(data, bytes, MADV_FREE) != 0) {  /* a kernel that has no such mark */
+        most = 0;
+        return 0;
+    }
     forget(limit - bytes, SLOTS - 1);
     if (!enter())
         return 0;
-    const int room = pieces < SLOTS && total() <= limit - bytes;
+    limit = most;
+    const int room = pieces < SLOTS && bytes <= limit && total() <= limit - bytes;
     if (room) {
         kept[pieces].data = data;
         kept[pieces++].bytes = bytes;
@@ -154,9 +171,10 @@ void *fq_reuse_realloc(void *context, void *data, size_t bytes)
     return other;
 }
 
-void fq_keep(size_t bytes)
+void fq_keep(size_t bytes, size_t smallest)
 {
     most = bytes;
+    least = smallest;
     forget(bytes, SLOTS);
 }
 
@@ -176,7 +194,8 @@ void *fq_reuse_malloc(void *context, size_t bytes) { return (void)context, mallo
 void *fq_reuse_calloc(void *context, size_t count, size_t size) { return (void)context, calloc(count, size); }
 void *fq_reuse_realloc(void *context, void *data, size_t bytes) { return (void)context, realloc(data, bytes); }
 void fq_reuse_free(void *context, void *data, size_t bytes) { (void)context, (void)bytes, free(data); }
-void fq_keep(size_t bytes) { (void)bytes; }
+void fq_keep(size_t bytes, size_t smallest) { (void)bytes, (void)smallest; }
 size_t fq_kept(void) { return 0; }
+int fq_keeps(size_t bytes) { return (void)bytes, 0; }
 
 #endif

@@ -44,8 +44,8 @@ extern const fq_real_type fq_real_types[FQ_REAL_COUNT];
 extern const char *const fq_op_names[FQ_OP_COUNT];
 extern const char *const fq_rule_names[FQ_RULE_COUNT];
 
-/* A tile, as fastquant.h describes it, with `packs` and `run` filled in. Inside, `far` tells whether some zero point is beyond
- * FQ_NEAR (numerics.h), and `room`, if it is not NULL, is FQ_ROOM_BYTES for the prepared parameters of wide rows. */
+/* A tile, as fastquant.h describes it, with `packs` and `run` filled in. Inside, `far` tells whether some zero point is far
+ * (fq_is_far, numerics.h), and `room`, if it is not NULL, is FQ_ROOM_BYTES for the prepared parameters of wide rows. */
 typedef fastquant_tile fq_tile;
 
 /* Sets of parameters that there is room for; more than one would like on a stack. */
