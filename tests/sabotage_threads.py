@@ -57,7 +57,11 @@ EDITS = [
     Edit("split: small calls too", SPLIT, [("parallel_from_bytes = 4 << 20", "parallel_from_bytes = 0")]),
     # ---- the pool ----
     Edit("pool: a caller does not wait", POOL, [("    while (j.unfinished > 0)\n        wait_for(&done);\n", "")]),
-    Edit("pool: a part twice", POOL, [("const int part = j->next++;", "const int part = j->next++ / 2;")]),
+    Edit("pool: a part twice", POOL, [(": j->next++;", ": j->next++ / 2;")]),
+    Edit("pool: the last part is lost", POOL, [("last ? --j->end :", "last ? j->end-- :")]),
+    Edit("pool: workers on the caller's CPU", POOL, [("    CPU_CLR((size_t)here, &others);\n", "")]),
+    Edit("pool: workers that were never kept off", POOL, [("w->cpu == here || w->kept", "w->kept")]),
+    Edit("pool: a child's sleepers", POOL, [("    nobody_sleeps();\n", "")]),
     Edit(
         "pool: more than allowed",
         POOL,

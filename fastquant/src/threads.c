@@ -1,5 +1,7 @@
 /* The pool of workers. Everything static here is guarded by `lock`, which is never held while a part runs. */
-#if !defined(_WIN32)
+#if defined(__linux__)
+#define _GNU_SOURCE  /* affinity */
+#elif !defined(_WIN32)
 #define _POSIX_C_SOURCE 200809L  /* signal masks, which ISO C does not know */
 #endif
 
@@ -34,7 +36,7 @@ static void wake_all(pthread_cond_t *c) { pthread_cond_broadcast(c); }
 typedef struct job {
     fq_part run;
     void *context;
-    int parts, next;      /* next: the first that nobody has taken */
+    int next, end;        /* parts that nobody has taken: next ... end - 1 */
     int unfinished;
     struct job *later;
 } job;
@@ -49,13 +51,80 @@ static job *jobs;         /* with parts to take, the oldest first */
 static void *rooms[ROOMS_KEPT];
 static int rooms_kept;
 
+/* ---- sleeping ---- */
+
+/* A thread that is woken may be put on the CPU that wakes it, and wait there until that one has done all the work: so
+ * Linux does in virtual machines, where an idle CPU looks like one that is not to be had. Workers that fell asleep where
+ * the caller is now are therefore kept off it, and on the other CPUs that the caller may use. */
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct worker {
+    pid_t thread;
+    int cpu;              /* where it fell asleep */
+    int kept;             /* whether it has been kept off a CPU before: on these */
+    cpu_set_t on;
+    struct worker *next;
+} worker;
+
+static worker *asleep;
+
+static worker this_thread(void)
+{
+    worker me = {.thread = (pid_t)syscall(SYS_gettid)};
+    return me;
+}
+
+static void sleep_until_woken(worker *me)
+{
+    worker **at = &asleep;
+    me->cpu = sched_getcpu();
+    me->next = asleep;
+    asleep = me;
+    wait_for(&work);
+    while (*at != me)
+        at = &(*at)->next;
+    *at = me->next;
+}
+
+static void keep_off(void)
+{
+    const int here = sched_getcpu();
+    cpu_set_t others;
+    if (here < 0 || sched_getaffinity(0, sizeof others, &others) != 0)
+        return;
+    CPU_CLR((size_t)here, &others);
+    if (CPU_COUNT(&others) == 0)
+        return;
+    for (worker *w = asleep; w != NULL; w = w->next)
+        if ((w->cpu == here || w->kept) && !(w->kept && CPU_EQUAL(&w->on, &others))) {
+            w->kept = 1;
+            w->on = others;
+            (void)sched_setaffinity(w->thread, sizeof others, &others);
+        }
+}
+
+static void nobody_sleeps(void) { asleep = NULL; }
+#else
+typedef int worker;
+static worker this_thread(void) { return 0; }
+static void sleep_until_woken(worker *me) { (void)me, wait_for(&work); }
+static void keep_off(void) {}
+#if !defined(_WIN32)
+static void nobody_sleeps(void) {}
+#endif
+#endif
+
 /* ---- jobs ---- */
 
-/* The next part of a job, run without the lock. */
-static void run_next(job *j)
+/* A part of a job, run without the lock. Callers take the first and workers the last: in call after call the same half of
+ * an array then comes to the same thread, whose caches may still have it. */
+static void run_one(job *j, int last)
 {
-    const int part = j->next++;
-    if (j->next == j->parts) {  /* nothing is left to take: off the list */
+    const int part = last ? --j->end : j->next++;
+    if (j->next == j->end) {  /* nothing is left to take: off the list */
         job **at = &jobs;
         while (*at != j)
             at = &(*at)->later;
@@ -70,14 +139,15 @@ static void run_next(job *j)
 
 static void serve(void)
 {
+    worker me = this_thread();
     acquire();
     for (;;) {
         while (jobs == NULL || at_work >= limit)
-            wait_for(&work);
+            sleep_until_woken(&me);
         at_work++;
         busy++;
         while (jobs != NULL && at_work <= limit)
-            run_next(jobs);
+            run_one(jobs, 1);
         busy--;
         at_work--;
     }
@@ -140,6 +210,7 @@ static void after_fork(void)
     workers = busy = at_work = 0;
     may_start = 1;
     jobs = NULL;
+    nobody_sleeps();
     pthread_cond_init(&work, NULL);
     pthread_cond_init(&done, NULL);
     release();
@@ -162,13 +233,15 @@ static void call_for_help(int parts)
         may_start = start();
         workers += may_start;
     }
+    if (wanted > 0)
+        keep_off();
     for (int i = 0; i < wanted; i++)
         wake_one(&work);
 }
 
 void fq_parallel(fq_part run, void *context, int parts)
 {
-    job j = {run, context, parts, 0, parts, NULL};
+    job j = {run, context, 0, parts, parts, NULL};
     job **last = &jobs;
     if (parts <= 0)
         return;
@@ -178,8 +251,8 @@ void fq_parallel(fq_part run, void *context, int parts)
         last = &(*last)->later;
     *last = &j;
     call_for_help(parts);
-    while (j.next < j.parts)
-        run_next(&j);
+    while (j.next < j.end)
+        run_one(&j, 0);
     while (j.unfinished > 0)
         wait_for(&done);
     at_work--;
