@@ -41,7 +41,7 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("rules", "threads", "quantizers", "native", "reuse", "bench_bare"),
+    *("rules", "threads", "threads_affinity", "quantizers", "native", "reuse", "bench_bare"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
@@ -56,7 +56,7 @@ LIKELY = {
     "_calls.pxi": ("plain_calls", "errors_table"),
     "_general.pxi": ("plain_calls", "rules", "reentrance"),
     "_split.pxi": ("threads", "environment"),
-    "threads.c": ("threads",),
+    "threads.c": ("threads_affinity", "threads"),
     "reuse.c": ("reuse",),
     "_memory.pxi": ("reuse",),
     "_memory.py": ("reuse",),
