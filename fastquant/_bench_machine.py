@@ -14,6 +14,7 @@ from typing import Any
 
 import fastquant as fq
 from fastquant._bench_peers import versions
+from fastquant._memory import physical_memory
 
 
 def _output_of(*command: str) -> str:
@@ -52,19 +53,12 @@ def _caches() -> dict[str, str]:
     return found
 
 
-def _memory() -> int | None:
-    """Bytes of it, where the system tells."""
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
-
-
 def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
         "caches": _caches(),
-        "memory": _memory(),
+        "memory": physical_memory() or None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "target": fq.cpu.active(),

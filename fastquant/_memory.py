@@ -18,7 +18,7 @@ _SMALLEST = (32 if platform.libc_ver()[0] == "glibc" else 4) << 20
 _OVERCOMMIT = Path("/proc/sys/vm/overcommit_memory")
 
 
-def _physical() -> int:
+def physical_memory() -> int:
     """Bytes of memory that the machine has; where it does not tell, none."""
     try:
         return max(0, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -29,7 +29,7 @@ def _physical() -> int:
 def _allowed(group: str = _cgroups.OWN, root: Path = _cgroups.ROOT) -> int:
     """Bytes that the control group leaves of them, by the kernel's documentation of cgroup-v2 (memory.max) and of its
     predecessor (memory.limit_in_bytes)."""
-    found = [_physical()]
+    found = [physical_memory()]
     for legacy, folder in _cgroups.folders("memory", group, root):
         text = _cgroups.text_of(folder / ("memory.limit_in_bytes" if legacy else "memory.max")).strip()
         if text.isdecimal():

@@ -41,7 +41,7 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("rules", "threads", "threads_affinity", "quantizers", "native", "reuse", "bench_bare"),
+    *("rules", "threads", "thread_count", "threads_affinity", "quantizers", "native", "reuse", "bench_bare"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties"),
 )
@@ -63,7 +63,8 @@ LIKELY = {
     "native.c": ("native",),
     "bare.inc.h": ("bench_bare",),
     "_bare.pxi": ("bench_bare",),
-    "_threads.py": ("threads",),
+    "_threads.py": ("thread_count",),
+    "_cgroups.py": ("thread_count", "reuse"),
     "_quantizers.pxi": ("quantizers", "environment"),
     "_fixed.py": ("quantizers",),
     "_rules.py": ("environment", "overlap", "rules"),

@@ -290,9 +290,9 @@ def test_forks():
 
 def test_the_default_is_a_small_share_of_the_memory(monkeypatch):
     assert 0 < _memory._default({}) <= 512 * MIB
-    monkeypatch.setattr(_memory, "_physical", lambda: 1 << 30)
+    monkeypatch.setattr(_memory, "physical_memory", lambda: 1 << 30)
     assert _memory._default({}) == 64 * MIB
-    monkeypatch.setattr(_memory, "_physical", lambda: 0)
+    monkeypatch.setattr(_memory, "physical_memory", lambda: 0)
     assert _memory._default({}) == 0
     assert _memory._default({"FASTQUANT_KEEP_BYTES": " 12345 "}) == 12345
     assert _memory._default({"FASTQUANT_KEEP_BYTES": "0"}) == 0
@@ -305,7 +305,7 @@ def test_what_is_no_number_of_bytes(text):
 
 
 def test_the_default_is_a_share_of_what_the_control_group_has(tmp_path, monkeypatch):
-    monkeypatch.setattr(_memory, "_physical", lambda: 1 << 36)
+    monkeypatch.setattr(_memory, "physical_memory", lambda: 1 << 36)
     group, root = tmp_path / "cgroup", tmp_path / "root"
     group.write_text("0::/a/b\n")
     assert _memory._allowed(str(group), root) == 1 << 36
