@@ -182,7 +182,7 @@ def page(report: Report) -> str:
         met = sum(row["met"] for row in report["budgets"])
         columns, rows = _bench_budgets.table_of(report["budgets"])
         rows = [[f"**{cell}**" if cell == "MISSED" else cell for cell in row] for row in rows]
-        lines += ["", "## Limits", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows)]
+        lines += ["", "## Budgets", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows)]
     if "cost" in kinds:
         lines += _cost(report["cost"])
     lines += ["", "## Every call"]

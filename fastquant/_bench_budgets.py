@@ -140,7 +140,7 @@ def verdicts(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def table_of(found: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    columns = ["budget", "kernel", "codes", "elements", "threads", "out=", "measured", "limit", "result"]
+    columns = ["budget", "kernel", "codes", "elements", "threads", "out=", "measured", "allowed", "result"]
     rows = [
         [
             row["budget"],

@@ -1,4 +1,4 @@
-"""Which cases are measured: those that are asked for, those with a limit, or those that BENCHMARKS.md shows."""
+"""Which cases are measured: those that are asked for, those with a budget, or those that BENCHMARKS.md shows."""
 
 from __future__ import annotations
 

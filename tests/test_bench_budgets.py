@@ -1,4 +1,4 @@
-"""The limits: what they are about, and what they say. Nothing here looks at how fast anything is."""
+"""The budgets: what they are about, and what they say. Nothing here looks at how fast anything is."""
 
 from __future__ import annotations
 

@@ -80,12 +80,13 @@ def test_summary() -> None:
     assert "Nowhere in this run." in report.page(made_up(against("quantize", 768, NumPy=8.0)))
 
 
-def test_limits_and_costs() -> None:
+def test_budgets_and_costs() -> None:
     rows = [{"function": "quantize", "elements": size, "ns_per_call": 100.0 + size} for size in (1, 2, 4, 8, 16, 32)]
-    limit = {"budget": "large", "kernel": "quantize", "code": "int8", "elements": 9, "threads": 1, "out": True}
-    limits = [limit | {"limit": "<= 1", "measured": 2.0, "met": False}]
-    page = report.page(made_up(against("quantize", 768, NumPy=8.0), budgets=limits))
-    assert "0 of 1 are met." in page
+    budget = {"budget": "large", "kernel": "quantize", "code": "int8", "elements": 9, "threads": 1, "out": True}
+    budgets = [budget | {"limit": "<= 1", "measured": 2.0, "met": False}]
+    page = report.page(made_up(against("quantize", 768, NumPy=8.0), budgets=budgets))
+    assert "## Budgets\n\n0 of 1 are met." in page
+    assert "## Limits" not in page
     assert "| 2.00 | <= 1 | **MISSED** |" in page
     functions = ("quantize", "fake_quantize", "minmax", "dequantize")
     costs = [row | {"function": name} for row in rows for name in functions]
