@@ -37,16 +37,18 @@ def versions() -> dict[str, str]:
 
 @contextmanager
 def loaded(libraries: bool, only: Sequence[str] = ()) -> Iterator[tuple[list[Peer], list[str]]]:
-    """Peers ready to run, on one thread, and a line for each that is not.
+    """Peers ready to run, on one thread, and a line for each that could have been expected and is not.
 
-    libraries: False leaves those in NumPy, `only` these and those in it.
+    libraries: False leaves those in NumPy, and expects no other; `only` these and those in it.
     """
     found: list[Peer] = []
     skipped = []
     for peer in PEERS:
         if not peer.module:
             found.append(peer)
-        elif not libraries or (only and peer.name not in only):
+        elif not libraries:
+            continue
+        elif only and peer.name not in only:
             skipped.append(f"{peer.name}: not asked for")
         else:
             try:

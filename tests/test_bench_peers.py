@@ -106,3 +106,10 @@ def test_peers_that_are_not_installed(monkeypatch: pytest.MonkeyPatch, capsys: p
     for name in ("torch", "torch pt2e", "ONNX Runtime"):
         assert f"left out: {name}: not installed\n" in out
         assert f"vs {name}" not in out
+
+
+def test_peers_that_are_not_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench("--kernel", "quantize", "--peer", "ml_dtypes") == 0
+    out = capsys.readouterr().out
+    assert "left out: torch: not asked for\n" in out
+    assert "left out: ml_dtypes" not in out
