@@ -19,7 +19,7 @@ from fastquant import _bench_budgets, _bench_cost, _bench_plots
 from fastquant._bench import HOW_TO_READ
 from fastquant._bench_cases import KERNELS
 from fastquant._bench_machine import header
-from fastquant._bench_peers import PEERS
+from fastquant._bench_peers import FASTQUANT, PEERS, REFERENCE
 from fastquant._bench_tables import EVEN, agreement, table_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,20 +109,34 @@ def _mean(ratios: Sequence[float]) -> str:
     return f"{math.exp(sum(map(math.log, ratios)) / len(ratios)):.2f}" if ratios else "-"
 
 
+def _counts(case: Report, row: Report, peer: str) -> bool:
+    """Whether a ratio is counted: once for each form that a peer has, though one may stand in both of fastquant's rows.
+
+    Where they have no form in common (`minmax` never has out=) there is one row.
+    """
+    rows = case["contenders"]
+    ours, its = ({each["out"] for each in rows if each["peer"] == name} for name in (FASTQUANT.name, peer))
+    return row["out"] in its or not its & ours
+
+
+# The specification is no competitor: it comes last.
+_IN_SUMMARY = (*(peer.name for peer in PEERS if peer is not REFERENCE), REFERENCE.name)
+
+
 def _summary(cases: Sequence[Report]) -> Iterator[str]:
     rows = []
-    for peer in PEERS:
+    for peer in _IN_SUMMARY:
         found = [
-            (case["elements"], row["speed_over"][peer.name])
+            (case["elements"], row["speed_over"][peer])
             for case, row in _ours(cases)
-            if peer.name in row["speed_over"]
+            if peer in row["speed_over"] and _counts(case, row, peer)
         ]
         if found:
             ratios = [ratio for _, ratio in found]
             won, lost = sum(ratio >= EVEN for ratio in ratios), sum(ratio <= 1 / EVEN for ratio in ratios)
             counts = (len(ratios), won, len(ratios) - won - lost, lost)
             means = [_mean([ratio for n, ratio in found if over < n <= most]) for over, most in _SIZES.values()]
-            rows.append([peer.name, *map(str, counts), f"{min(ratios):.2f}", _mean(ratios), *means])
+            rows.append([peer, *map(str, counts), f"{min(ratios):.2f}", _mean(ratios), *means])
     columns = ["against", "calls", "won", "even", "lost", "least", "mean", *_SIZES]
     yield from _table(columns, rows)
 
@@ -163,10 +177,12 @@ def page(report: Report) -> str:
         "",
         *(f"- {line}" for line in HOW_TO_READ),
         "- Peers stand with the time that they take over fastquant's. **Bold**: the peer is faster by 3% or more.",
+        "- The summary counts a peer that has one form of call once for each case, beside fastquant's of that form.",
         "",
         "## Summary",
         "",
         "How many times as long a peer takes: the least, and geometric means of all and by the number of elements.",
+        "`reference` is the specification.",
         "",
     ]
     for threads in sorted({case["threads"] for case in cases}):

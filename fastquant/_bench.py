@@ -32,7 +32,7 @@ HOW_TO_READ = (
     "/plain: time / that of the same call for contiguous float32, int8 and one scale; for quantize_dynamic, quantize.",
     "/one thread: time / that of the same call on one thread.",
     "Threads: NumPy, ml_dtypes, NumKong, gguf and sentence-transformers have one only.",
-    "out=: a peer whose only call makes a new array stands in both rows, with out= and without.",
+    "out=: a peer with one form of call, into a given array or a new one, stands in both rows, with out= and without.",
     "torch.compile and numba compile before they are timed.",
 )
 IN_A_TERMINAL = "vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more."

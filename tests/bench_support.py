@@ -27,7 +27,7 @@ def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Cont
 
 
 def record(kernel: str, code: str, size: int, threads: int = 1, **row: Any) -> dict[str, Any]:
-    """One made up, of one call with out=."""
+    """One made up, of one call with out=, and a peer that makes a new array."""
     timed = {"ns_per_call": 1000.0, "spread": 1.0, "differing": None, "compared": 0}
     ours = {"peer": "fastquant", "out": True, "time_over": {}, "speed_over": {}} | timed | row
     about = {"kernel": kernel, "code": code, "elements": size, "threads": threads, "bytes": 5 * size}

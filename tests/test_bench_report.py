@@ -80,6 +80,32 @@ def test_summary() -> None:
     assert "Nowhere in this run." in report.page(made_up(against("quantize", 768, NumPy=8.0)))
 
 
+def test_the_reference_is_the_last_of_the_summary() -> None:
+    page = report.page(made_up(against("quantize", 768, reference=9.0, gguf=2.0, torch=3.0, NumPy=4.0)))
+    named = [line.split(" | ")[0] for line in page.splitlines() if line.endswith(" - |")]
+    assert named == ["| NumPy", "| torch", "| gguf", "| reference"]
+
+
+@pytest.mark.parametrize(
+    ("peers", "ours", "counted"),
+    [
+        ([False], [False, True], "1 | 1 | 0 | 0 | 4.00 | 4.00"),  # a new array only, beside fastquant's new one
+        ([True], [False, True], "1 | 0 | 0 | 1 | 0.50 | 0.50"),
+        ([False, True], [False, True], "2 | 1 | 0 | 1 | 0.50 | 1.41"),
+        ([True], [False], "1 | 1 | 0 | 0 | 4.00 | 4.00"),  # no form in common
+        ([False], [True], "1 | 0 | 0 | 1 | 0.50 | 0.50"),
+    ],
+)
+def test_a_peer_of_one_form_counts_once(peers: list[bool], ours: list[bool], counted: str) -> None:
+    case = against("quantize", 768)
+    timed = case["contenders"][0]
+    ratios = {False: 4.0, True: 0.5}
+    rows = [timed | {"out": out, "speed_over": {"torch": ratios[out]}} for out in ours]
+    others = [{"peer": "torch", "out": out, "differing": None} for out in peers]
+    page = report.page(made_up(case | {"contenders": [*rows, *others]}))
+    assert f"| torch | {counted} |" in page
+
+
 def test_budgets_and_costs() -> None:
     rows = [{"function": "quantize", "elements": size, "ns_per_call": 100.0 + size} for size in (1, 2, 4, 8, 16, 32)]
     budget = {"budget": "large", "kernel": "quantize", "code": "int8", "elements": 9, "threads": 1, "out": True}
