@@ -26,12 +26,14 @@ from fastquant._files import replacing
 
 HOW_TO_READ = (
     "call, ns/element, GB/s: fastquant's best sample; GB/s counts the input and the output once.",
+    "threads: how many each call of a row may use; without this column, one.",
     "spread: median sample / best sample; far from 1, the machine was busy.",
     "/bare: fastquant's time / that of a loop that reads and writes as many bytes and computes nothing.",
     "/division: time / that of the same call where the kernel has to divide.",
     "/plain: time / that of the same call for contiguous float32, int8 and one scale; for quantize_dynamic, quantize.",
-    "/one thread: time / that of the same call on one thread.",
-    "Threads: NumPy, ml_dtypes, NumKong, gguf and sentence-transformers have one only.",
+    "/one thread: the time under call, on several threads / that of the same call on one: 0.50 is twice as fast. "
+    "Calls on less than 4 MiB in and out stay on one, and are not compared.",
+    "NumPy, ml_dtypes, NumKong, gguf and sentence-transformers have one thread only.",
     "out=: a peer with one form of call, into a given array or a new one, stands in both rows, with out= and without.",
     "torch.compile and numba compile before they are timed.",
 )

@@ -102,7 +102,7 @@ def table_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
     ours = [(record, row) for record in records for row in record["contenders"] if "time_over" in row]
     own = [peer.name for peer in OWN if any(peer.name in row["time_over"] for _, row in ours)]
     peers = [peer.name for peer in PEERS if any(peer.name in row["speed_over"] for _, row in ours)]
-    counts = len({record["threads"] for record in records}) > 1
+    counts = any(record["threads"] > 1 for record in records)
     columns = ["codes", "elements", *["threads"] * counts, "out=", "call", "ns/element", "GB/s", "spread"]
     columns += [f"/{name}" for name in own] + [f"vs {name}" for name in peers]
     rows = []

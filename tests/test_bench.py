@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_support import bench, contender, run
+from bench_support import bench, contender, record, run
 
-from fastquant import _bench_tables, _bench_timing, _reference
+from fastquant import _bench, _bench_tables, _bench_timing, _reference
 from fastquant._bench_cases import KERNELS, cases
 from fastquant._bench_peers import FASTQUANT, OWN
 from fastquant._bench_timing import measure
@@ -109,6 +109,15 @@ def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     table = _bench_tables.render(columns, [["int8", *["0.50 LOSS", "2.00 win"] * 15]])
     assert "\x1b[1;31m0.50 LOSS\x1b[0m" in table
     assert table.count("2.00 win") == 15
+
+
+def test_every_column_is_explained() -> None:
+    measures = {peer.name: 1.0 for peer in OWN[1:]}
+    columns, rows = _bench_tables.table_of([record("quantize", "int8", 768, 2, time_over=measures)])
+    assert dict(zip(columns, rows[0], strict=True))["threads"] == "2"
+    words = " ".join(_bench.HOW_TO_READ)
+    assert [name for name in columns[2:] if name not in words] == []
+    assert "threads" not in _bench_tables.table_of([record("quantize", "int8", 768)])[0]
 
 
 def test_figures_that_cannot_be_written_are_told_at_once(tmp_path: Path) -> None:
