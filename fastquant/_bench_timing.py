@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 REST_SECONDS = 0.02  # in which threads that wait for more work, of the peers before, have stopped spinning
 SAMPLE_SECONDS = 0.002  # long beside the timer's own cost, short enough for peers to meet the same machine
+WARM_SECONDS = 0.25  # longer calls get no other one before each sample: to them what is in the caches is little
 
 
 class Unavailable(Exception):
@@ -113,7 +114,8 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: flo
     """Time all statements about one case, in turns, so that whatever else the machine does meets all of them.
 
     Rounds go on until `seconds` have passed, and at least `rounds` times. A peer so slow that one call takes
-    more than its share of the seconds is sampled twice only. rest: seconds before each sample.
+    more than its share of the seconds is sampled twice only. rest: seconds before each sample. Then comes a call that
+    is not timed: the peers before have had the caches, and may have left them full of what has yet to be written.
     """
     share = seconds / len(entries)
     sample = min(SAMPLE_SECONDS, share / max(1, rounds))
@@ -132,19 +134,19 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: flo
             entry.samples.append(first)
         else:
             entry.calls_per_sample = calls_per_sample(timer, first, sample)
-        timed.append((entry, timer, slow))
+        timed.append((entry, timer, slow, entry.calls_per_sample > 1 or first < WARM_SECONDS))
     del expected
     start = time.perf_counter()
     done = 0
     while done < rounds or time.perf_counter() - start < seconds:
-        for entry, timer, slow in timed:
+        for entry, timer, slow, warmed in timed:
             calls = entry.calls_per_sample
             if slow and done:
                 continue
             if rest:
                 time.sleep(rest)
-            if not slow and calls > 1:
-                timer.timeit(1)  # the peers before have had the caches
+            if warmed:
+                timer.timeit(1)
             entry.samples.append(timer.timeit(calls) / calls)
         done += 1
 

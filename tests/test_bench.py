@@ -160,6 +160,29 @@ def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(entry.samples) for entry in entries] == [3, 3]
 
 
+@pytest.mark.parametrize(("seconds", "calls"), [(0.125, "aa"), (0.5, "a")])
+def test_long_calls_are_warmed_too_if_not_very_long(
+    seconds: float, calls: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+    now = [0.0]
+
+    def take_long() -> int:
+        log.append("a")
+        now[0] += seconds
+        return 0
+
+    monkeypatch.setattr(_bench_timing.time, "perf_counter", lambda: now[0])
+    entry = contender("take_long()", {"take_long": take_long, "np": np}, OWN[1])
+    measure([entry], 0.0, 3)
+    assert entry.calls_per_sample == 1
+    assert "".join(log) == "a" + 3 * calls
+    assert len(entry.samples) == 3
+    del log[:]
+    measure([entry], 1.0, 1)  # what warms takes its part of the time that a case is given
+    assert "".join(log) == "a" + (4 if seconds == 0.125 else 2) * calls
+
+
 def test_rests_before_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     monkeypatch.setattr(_bench_timing.time, "sleep", rests.append)
