@@ -12,7 +12,7 @@ from typing import Any
 from fastquant._bench_cases import Case
 from fastquant._bench_own import DIVISION, FASTQUANT, REFERENCE, Peer
 from fastquant._bench_peers import OWN, PEERS
-from fastquant._bench_timing import Contender
+from fastquant._bench_timing import NOISY, Contender
 
 EVEN = 1.03  # times that differ by less are called even
 
@@ -110,7 +110,10 @@ def table_of(records: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[st
         cells = [record["code"] or "-", f"{record['elements']:,}"]
         cells += [str(record["threads"])] * counts + ["given" if row["out"] else "-"]
         cells += [duration(row["ns_per_call"] / 1e9), _significant(row["ns_per_call"] / record["elements"])]
-        cells += [_significant(record["bytes"] / row["ns_per_call"]), f"{row['spread']:.2f}"]
+        cells += [
+            _significant(record["bytes"] / row["ns_per_call"]),
+            f"{row['spread']:.2f}" + "~" * (row["spread"] > NOISY),
+        ]
         times, speeds = row["time_over"], row["speed_over"]
         cells += [f"{times[name]:.2f}" if name in times else "-" for name in own]
         cells += [against(speeds[name]) if name in speeds else "-" for name in peers]

@@ -9,7 +9,7 @@ import timeit
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REST_SECONDS = 0.02  # in which threads that wait for more work, of the peers before, have stopped spinning
 SAMPLE_SECONDS = 0.002  # long beside the timer's own cost, short enough for peers to meet the same machine
 WARM_SECONDS = 0.25  # longer calls get no other one before each sample: to them what is in the caches is little
+
+
+NOISY = 1.5  # a spread beyond which something else kept the machine busy for most of the samples
 
 
 class Unavailable(Exception):
@@ -110,13 +113,31 @@ def compare(contender: Contender, value: Any, expected: Sequence[Any]) -> None:
         contender.compared += mine.size
 
 
-def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: float = 0.0) -> None:
+class _Timed(NamedTuple):
+    entry: Contender
+    timer: timeit.Timer
+    slow: bool
+    warmed: bool
+
+
+def measure(
+    entries: Sequence[Contender], seconds: float, rounds: int, rest: float = 0.0, again_if_noisy: bool = False
+) -> None:
     """Time all statements about one case, in turns, so that whatever else the machine does meets all of them.
 
     Rounds go on until `seconds` have passed, and at least `rounds` times. A peer so slow that one call takes
     more than its share of the seconds is sampled twice only. rest: seconds before each sample. Then comes a call that
     is not timed: the peers before have had the caches, and may have left them full of what has yet to be written.
+    again_if_noisy: as much once more, beside the samples there are, if those of the first peer spread too far.
     """
+    timed = _ready(entries, seconds, rounds)
+    _take_turns(timed, seconds, rounds, rest)
+    if again_if_noisy and any(entry.spread > NOISY for entry in entries if entry.peer is entries[0].peer):
+        _take_turns(timed, seconds, rounds, rest)
+
+
+def _ready(entries: Sequence[Contender], seconds: float, rounds: int) -> list[_Timed]:
+    """Each statement made once, its values compared, and how many calls a sample takes."""
     share = seconds / len(entries)
     sample = min(SAMPLE_SECONDS, share / max(1, rounds))
     expected: list[Any] = []
@@ -134,8 +155,11 @@ def measure(entries: Sequence[Contender], seconds: float, rounds: int, rest: flo
             entry.samples.append(first)
         else:
             entry.calls_per_sample = calls_per_sample(timer, first, sample)
-        timed.append((entry, timer, slow, entry.calls_per_sample > 1 or first < WARM_SECONDS))
-    del expected
+        timed.append(_Timed(entry, timer, slow, entry.calls_per_sample > 1 or first < WARM_SECONDS))
+    return timed
+
+
+def _take_turns(timed: Sequence[_Timed], seconds: float, rounds: int, rest: float) -> None:
     start = time.perf_counter()
     done = 0
     while done < rounds or time.perf_counter() - start < seconds:

@@ -183,6 +183,50 @@ def test_long_calls_are_warmed_too_if_not_very_long(
     assert "".join(log) == "a" + (4 if seconds == 0.125 else 2) * calls
 
 
+@pytest.mark.parametrize(
+    ("times", "again", "samples"),
+    [
+        ([1, 1, 4], True, 3),
+        ([1, 4, 4], True, 6),  # the median is four times the best
+        ([1, 4, 4], False, 3),
+    ],
+)
+def test_noisy_samples_are_taken_again(
+    times: list[int], again: bool, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = iter([0, times[0], 0, times[1], 0, times[2], *[1] * 6])  # one that warms before each sample
+    monkeypatch.setattr(_bench_timing.timeit.Timer, "timeit", lambda *_: next(takes))
+    monkeypatch.setattr(_bench_timing, "calls_per_sample", lambda *_: 1)
+    entry = contender("0", {"np": np}, FASTQUANT)
+    measure([entry], 0.0, 3, again_if_noisy=again)
+    assert entry.samples[:3] == times
+    assert len(entry.samples) == samples
+
+
+def test_noisy_rows_are_marked() -> None:
+    columns, rows = _bench_tables.table_of(
+        [record("quantize", "int8", 768, spread=spread) for spread in (1.0, 1.5, 1.51)]
+    )
+    assert [row[columns.index("spread")] for row in rows] == ["1.00", "1.50", "1.51~"]
+
+
+def test_only_what_is_published_is_measured_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+    monkeypatch.setattr(
+        _bench_timing,
+        "_take_turns",
+        lambda timed, *_: asked.append(len(timed)) or [each.entry.samples.extend([1.0, 2.0, 2.0]) for each in timed],
+    )
+    options = ("--no-peers", "--kernel=quantize", "--code=int8", "--size=768", "--threads=1")
+    assert run("--seconds=0", *options) == 0
+    assert len(asked) == 1
+    assert run("--publish", "--seconds=0", *options) == 0
+    assert len(asked) == 3
+    assert "2.00~" in capsys.readouterr().out
+
+
 def test_rests_before_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     monkeypatch.setattr(_bench_timing.time, "sleep", rests.append)
