@@ -1,4 +1,4 @@
-"""The machine that figures are of, and the versions."""
+"""The machine that figures are of, when they were taken, and the versions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import fastquant as fq
+from fastquant import _kernels
 from fastquant._bench_peers import versions
 from fastquant._memory import physical_memory
 
@@ -43,6 +45,24 @@ def cpu_kind() -> str:
     return " ".join(found.values()) if len(found) == 3 else _cpu_model()
 
 
+def _is_virtual() -> bool | None:
+    """Whether the CPU says that it is a virtual machine's: on x86, where Linux tells; None elsewhere."""
+    flags = re.search(r"^flags\s*:(.*)$", _text_of(Path("/proc/cpuinfo")), re.MULTILINE)
+    return "hypervisor" in flags[1].split() if flags else None
+
+
+def _revision(package: Path = Path(fq.__file__).parent) -> str:
+    """The commit that is checked out, and whether files are not as they are there; "" outside a checkout of fastquant.
+
+    A package installed somewhere below a checkout of something else is none.
+    """
+    git = ("git", "-C", str(package))
+    top = _output_of(*git, "rev-parse", "--show-toplevel")
+    if not top or Path(top).resolve() != package.resolve().parent:
+        return ""
+    return _output_of(*git, "describe", "--always", "--exclude=*", "--dirty= modified")
+
+
 def _caches() -> dict[str, str]:
     """Sizes of the caches that the first core uses, where Linux tells them."""
     found = {}
@@ -55,7 +75,11 @@ def _caches() -> dict[str, str]:
 
 def machine() -> dict[str, Any]:
     return {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "revision": _revision(),
+        "compiler": _kernels.compiler(),
         "cpu": _cpu_model(),
+        "virtual": _is_virtual(),
         "cores": os.cpu_count(),
         "caches": _caches(),
         "memory": physical_memory() or None,
@@ -70,9 +94,15 @@ def machine() -> dict[str, Any]:
 def header(about: dict[str, Any], skipped: Sequence[str]) -> list[str]:
     caches = ", ".join(f"{name} {size}" for name, size in about["caches"].items()) or "not known"
     memory = f"; {about['memory'] / 2**30:.0f} GiB of memory" if about["memory"] else ""
+    # Figures of older runs do not tell what is asked for with get.
+    virtual = about.get("virtual")
+    kind = "" if virtual is None else f" ({'a' if virtual else 'no'} virtual machine's)"
+    parts = (("", "date"), ("fastquant's revision ", "revision"), ("kernels compiled by ", "compiler"))
+    run = ", ".join(words + about[key] for words, key in parts if about.get(key))
     libraries = ", ".join(f"{name} {found}" for name, found in about["versions"].items())
     return [
-        f"CPU: {about['cpu']}, {about['cores']} cores; caches of one: {caches}{memory}",
+        *([f"run: {run}"] if run else []),
+        f"CPU: {about['cpu']}{kind}, {about['cores']} cores; caches of one: {caches}{memory}",
         f"target: {about['target']} (of {', '.join(about['targets'])}); {about['system']}",
         f"versions: Python {about['python']}, {libraries}",
         *(f"left out: {line}" for line in skipped),

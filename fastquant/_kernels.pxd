@@ -55,6 +55,7 @@ cdef extern from "src/spans.h" nogil:
     void fq_stream_end()
     ctypedef uint8_t (*fq_bare)(const char *src, size_t src_bytes, char *dst, size_t dst_bytes, int stream) noexcept
     fq_bare fq_active_bare()
+    const char *fq_compiler
     int fq_target_count()
     const char *fq_target_name(int target)
     bint fq_target_runs_here(int target)

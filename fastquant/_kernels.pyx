@@ -98,6 +98,11 @@ def active():
     return fq_target_name(fq_active_target()).decode()
 
 
+def compiler():
+    """Name and version of what compiled the kernels, "" where it does not say."""
+    return fq_compiler.decode().strip()
+
+
 def activate(str name):
     """Use a target from now on, in every thread; a call under way ends with the target it began with."""
     for t in range(fq_target_count()):

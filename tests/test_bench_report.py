@@ -133,6 +133,9 @@ def test_what_is_kept_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str
     page = report.page(found)
     assert page == report.page(json.loads(report.dumped(found)))
     assert "### quantize: float32 to codes, one scale" in page
+    about = found["machine"]
+    assert f"\n- run: {about['date']}" in page
+    assert f"kernels compiled by {about['compiler']}\n" in page
     assert "statement" not in found["cases"][0]["contenders"][0]
 
 

@@ -20,6 +20,18 @@ const fq_real_type fq_real_types[FQ_REAL_COUNT] = {FQ_REALS(REAL_TYPE)};
 
 fq_span_table fq_portable_spans;
 
+#define TEXT(number) #number
+#define TEXT_OF(number) TEXT(number)
+#if defined(__clang__)
+const char fq_compiler[] = "clang " __clang_version__;
+#elif defined(__GNUC__)
+const char fq_compiler[] = "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+const char fq_compiler[] = "MSVC " TEXT_OF(_MSC_VER);
+#else
+const char fq_compiler[] = "";
+#endif
+
 static int runs_everywhere(void)
 {
     return 1;

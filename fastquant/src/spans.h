@@ -62,6 +62,7 @@ typedef uint8_t fq_bare_loop(const char *in, size_t in_bytes, char *out, size_t 
 typedef fq_bare_loop *fq_bare;
 extern fq_bare_loop fq_portable_bare;
 fq_bare fq_active_bare(void);
+extern const char fq_compiler[];  /* what compiled the kernels, "" where it does not say */
 
 /* Targets in the order of preference, best last; the first is the portable one, whose table _kernels.pyx fills. */
 typedef struct fq_target {
