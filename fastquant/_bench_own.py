@@ -121,10 +121,22 @@ def _bare_statements(case: Case) -> Statements:
     return (None, "bare(source, sink)") if case.moved[1] else ("bare(source, sink)", None)
 
 
+def _bytes_of(a: Any) -> Any:
+    """All that a contiguous array has, in its order; None of one that is not."""
+    whole = a if a.flags.c_contiguous else a.T
+    return whole.reshape(-1).view(np.uint8) if whole.flags.c_contiguous else None
+
+
 def _bare_names(case: Case, names: Names) -> Names:
-    source, sink = (aligned((nbytes,), np.uint8) for nbytes in case.moved)
-    source.fill(1)  # memory never written to is one page of zeros over and over
-    return {"source": source, "sink": sink, "bare": _kernels.bare}
+    """The arrays of the case, so that near the size of a cache the loop finds there what the kernel finds."""
+    read, written = case.moved
+    given = next(names[name] for name in ("q", "p", "x") if name in names)
+    source = _bytes_of(given)
+    if source is None:  # strided: as many bytes, without what is between them
+        source = aligned((read,), np.uint8)
+        source.fill(1)  # memory never written to is one page of zeros over and over
+    sink = _bytes_of(names["out"]) if written else np.empty(0, np.uint8)
+    return {"source": source[:read], "sink": sink[:written], "bare": _kernels.bare}
 
 
 BARE = Peer("bare", _bare_statements, _bare_names, ours=True, comparable=False)

@@ -9,7 +9,7 @@ import pytest
 
 from fastquant import _bench_onnx
 from fastquant._bench_cases import ALL, KERNELS, Case, cases, inputs
-from fastquant._bench_peers import DIVISION, FASTQUANT, NUMPY, PLAIN, REFERENCE
+from fastquant._bench_peers import BARE, DIVISION, FASTQUANT, NUMPY, PLAIN, REFERENCE
 from fastquant._bench_timing import contenders, forms
 from fastquant._dtypes import PACKED_TYPES, REAL_TYPES
 
@@ -92,6 +92,20 @@ def test_the_division_is_of_the_same_quotients() -> None:
 def test_given_arrays_start_on_cache_lines() -> None:
     names = inputs(case_of("dequantize", "int8", 96))
     assert all(names[name].ctypes.data % 64 == 0 for name in ("x", "q", "out"))
+
+
+@pytest.mark.parametrize("size", [96, 1003, 4096])
+def test_the_bare_loop_has_the_arrays_of_the_case(size: int) -> None:
+    for case in cases(tuple(KERNELS), (size,), True):
+        names = inputs(case)
+        bare = contenders(case, (BARE,), names)[0].names
+        assert (bare["source"].nbytes, bare["sink"].nbytes) == case.moved
+        given = next(names[name] for name in ("q", "p", "x") if name in names)
+        contiguous = case.kernel.layout != "strided"
+        assert np.shares_memory(bare["source"], given) is contiguous
+        assert not contiguous or bare["source"].ctypes.data == given.ctypes.data
+        assert "out" not in names or bare["sink"].ctypes.data == names["out"].ctypes.data
+        contenders(case, (BARE,), names)[0].evaluate()
 
 
 # --- models for ONNX Runtime ---------------------------------------------------------------------------
