@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+import fastquant as fq
 from fastquant._bench_cases import KERNELS, Case, cases, inputs
 from fastquant._bench_machine import cpu_kind
 from fastquant._bench_peers import FASTQUANT, REFERENCE
@@ -108,6 +109,11 @@ def key(target: str) -> str:
 def stored(path: Path = STORE) -> dict[str, dict[str, float]]:
     """Ratios by key and name; nothing where there is no file."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def not_stored(known: dict[str, dict[str, float]]) -> list[str]:
+    """Keys of this machine's targets that nothing is stored of."""
+    return [key(target) for target in fq.cpu.available() if key(target) not in known]
 
 
 def store(found: dict[str, dict[str, float]], path: Path = STORE) -> None:

@@ -51,6 +51,19 @@ def test_stored_ratios(tmp_path: Path) -> None:
     assert list(baseline.stored(path)) == ["avx2", "neon"]
 
 
+def test_targets_without_ratios(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fq.cpu, "available", lambda: ("portable", "new"))
+    check = test_baseline.test_every_target_has_a_baseline_or_none
+    every = {baseline.key(target): {"a": 1.0} for target in ("portable", "new")}
+    check(every, None)
+    del every[baseline.key("new")]
+    with pytest.raises(AssertionError, match=r"nothing is stored for .*: new: pytest"):
+        check(every, None)
+    check(every, {})  # they are about to be stored
+    with pytest.raises(pytest.skip.Exception, match=r"portable; .*: new: pytest"):
+        check({"another CPU": {"a": 1.0}}, None)
+
+
 def test_what_is_stored_is_what_is_checked() -> None:
     names = [baseline.name_of(case) for case in baseline.checked()]
     assert len(set(names)) == len(names)
@@ -74,7 +87,7 @@ def test_falls_turn_the_check_red() -> None:
     test_baseline.test_as_fast_as_before(target, case, {key: {name: 0.1 * speed}}, None)
     with pytest.raises(AssertionError, match="times as fast as the reference is stored"):
         test_baseline.test_as_fast_as_before(target, case, {key: {name: 1e6 * speed}}, None)
-    with pytest.raises(pytest.skip.Exception, match="nothing is stored for this case"):
+    with pytest.raises(pytest.skip.Exception, match=r"nothing is stored for this case"):
         test_baseline.test_as_fast_as_before(target, case, {key: {}}, None)
     found: dict[str, dict[str, float]] = {}
     test_baseline.test_as_fast_as_before(target, case, {}, found)
