@@ -19,7 +19,7 @@ from fastquant import _bench_budgets, _bench_cost, _bench_plots
 from fastquant._bench import HOW_TO_READ
 from fastquant._bench_cases import KERNELS
 from fastquant._bench_machine import header
-from fastquant._bench_peers import FASTQUANT, PEERS, REFERENCE
+from fastquant._bench_peers import FASTQUANT, OWN, PEERS, REFERENCE
 from fastquant._bench_tables import EVEN, agreement, table_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +49,15 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+def _statements(cases: Sequence[Report]) -> list[Report]:
+    """What was timed of each peer, and of which kernels: a statement is the same at all sizes."""
+    kernels: dict[tuple[str, str], dict[str, None]] = {}
+    for case in cases:
+        for row in case["contenders"]:
+            kernels.setdefault((row["peer"], row["statement"]), {})[case["kernel"]] = None
+    return [{"peer": peer, "statement": text, "kernels": [*names]} for (peer, text), names in kernels.items()]
+
+
 def kept(report: Report) -> Report:
     row_keys = ("peer", "out", "ns_per_call", "spread", "differing", "compared", "time_over", "speed_over")
     case_keys = ("kernel", "code", "elements", "threads", "bytes")
@@ -57,7 +66,9 @@ def kept(report: Report) -> Report:
         | {"contenders": [{key: row[key] for key in row_keys if key in row} for row in case["contenders"]]}
         for case in report["cases"]
     ]
-    others = ("machine", "settings", "left_out", "budgets", "cost")
+    others = ("machine", "settings", "left_out", "budgets", "cost", "statements")
+    if all("statement" in row for case in report["cases"] for row in case["contenders"]):  # not in what was kept before
+        report = report | {"statements": _statements(report["cases"])}
     found: Report = _rounded({key: report[key] for key in others if key in report} | {"cases": cases})
     return found
 
@@ -159,15 +170,42 @@ def _cost(found: Sequence[Report]) -> Iterator[str]:
     yield from ("", *_table(columns, [row for i, row in enumerate(rows) if i % 4 == 0 or i == len(rows) - 1]))
 
 
+def _timed(statements: Sequence[Report]) -> Iterator[str]:
+    yield from ("", "## What was timed", "")
+    yield "Statements in Python, with the kernels that they are timed for. The names in them are set before: `x`, `q`,"
+    yield "`out` and the parameters in [_bench_cases.py](fastquant/_bench_cases.py), a peer's own where it is defined,"
+    yield "in the modules that [_bench_peers.py](fastquant/_bench_peers.py) lists."
+    for peer in (FASTQUANT.name, *_IN_SUMMARY, *(own.name for own in OWN if own is not FASTQUANT)):
+        if found := [each for each in statements if each["peer"] == peer]:
+            yield from ("", f"<details><summary>{peer}</summary>", "")
+            yield from (f"- `{each['statement']}`: {', '.join(each['kernels'])}" for each in found)
+            yield from ("", "</details>")
+
+
+def _contents(lines: Sequence[str]) -> Iterator[str]:
+    """Links to the sections, as GitHub names them."""
+    titles = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    yield " | ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
+
+
 def page(report: Report) -> str:
     """All of BENCHMARKS.md."""
-    cases = report["cases"]
-    kinds = _bench_plots.kinds(report)
-    lines = [
+    lines = list(_sections(report))
+    top = [
         "# Benchmarks",
         "",
         "Written by `python bench/report.py` from one run of `fastquant bench --publish --cost`; do not edit.",
         "[bench/README.md](bench/README.md) tells how to measure and what the numbers mean.",
+        "",
+        *_contents(lines),
+    ]
+    return "\n".join([*top, *lines]) + "\n"
+
+
+def _sections(report: Report) -> Iterator[str]:
+    cases = report["cases"]
+    kinds = _bench_plots.kinds(report)
+    yield from (
         "",
         "## The machine",
         "",
@@ -184,29 +222,29 @@ def page(report: Report) -> str:
         "How many times as long a peer takes: the least, and geometric means of all and by the number of elements.",
         "`reference` is the specification.",
         "",
-    ]
+    )
     for threads in sorted({case["threads"] for case in cases}):
         some = [case for case in cases if case["threads"] == threads]
-        lines += [f"On {threads} thread{'s' * (threads > 1)}, {len(some)} cases:", "", *_summary(some), ""]
-    lines += [agreement(cases).replace("\n", " ")]
+        yield from (f"On {threads} thread{'s' * (threads > 1)}, {len(some)} cases:", "", *_summary(some), "")
+    yield agreement(cases).replace("\n", " ")
     for kind in ("roofline", "peers"):
-        lines += _plot(kind) if kind in kinds else ()
-    losses = list(_losses(cases))
-    lines += ["", "## Where a peer is faster", "", "The number is its time over fastquant's.", ""]
-    lines += losses or ["Nowhere in this run."]
+        yield from _plot(kind) if kind in kinds else ()
+    yield from ("", "## Where a peer is faster", "", "The number is its time over fastquant's.", "")
+    yield from list(_losses(cases)) or ["Nowhere in this run."]
     if report.get("budgets"):
         met = sum(row["met"] for row in report["budgets"])
         columns, rows = _bench_budgets.table_of(report["budgets"])
         rows = [[f"**{cell}**" if cell == "MISSED" else cell for cell in row] for row in rows]
-        lines += ["", "## Budgets", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows)]
+        yield from ("", "## Budgets", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows))
     if "cost" in kinds:
-        lines += _cost(report["cost"])
-    lines += ["", "## Every call"]
+        yield from _cost(report["cost"])
+    if report.get("statements"):
+        yield from _timed(report["statements"])
+    yield from ("", "## Every call")
     for name in dict.fromkeys(case["kernel"] for case in cases):
         columns, rows = table_of([case for case in cases if case["kernel"] == name])
         columns = [column.removeprefix("vs ") for column in columns]
-        lines += ["", f"### {KERNELS[name].title}", "", *_table(columns, [list(map(_cell, row)) for row in rows])]
-    return "\n".join(lines) + "\n"
+        yield from ("", f"### {KERNELS[name].title}", "", *_table(columns, [list(map(_cell, row)) for row in rows]))
 
 
 def main(argv: Sequence[str]) -> int:

@@ -137,6 +137,26 @@ def test_what_is_kept_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert f"\n- run: {about['date']}" in page
     assert f"kernels compiled by {about['compiler']}\n" in page
     assert "statement" not in found["cases"][0]["contenders"][0]
+    assert (
+        "\n<details><summary>NumPy</summary>\n\n"
+        "- `np.clip(np.rint(x / scale) + zero_point, lowest, highest).astype(code)`: quantize\n"
+        "- `(x.min(), x.max())`: minmax\n\n</details>\n"
+    ) in page
+    assert "- `bare(source, sink)`: quantize, minmax\n" in page
+    timed = [row for case in json.loads(path.read_text())["cases"] for row in case["contenders"]]
+    assert all(f"- `{row['statement']}`: " in page for row in timed)
+    assert page.count("\n- `") == len({(row["peer"], row["statement"]) for row in timed})
+
+
+def test_the_contents_are_the_sections() -> None:
+    for figures in (made_up(against("quantize", 768, NumPy=8.0)), json.loads(report.FIGURES.read_text("utf-8"))):
+        page = report.page(figures)
+        titles = re.findall(r"^## (.+)$", page, re.MULTILINE)
+        links = dict(re.findall(r"\[([^\]]+)\]\(#([^)]+)\)", page))
+        assert list(links) == titles
+        assert all(link == re.sub(r"\W+", "-", title.lower()) for title, link in links.items())
+        assert page.index("](#") < page.index("## ")
+    assert "What was timed" not in report.page(made_up(against("quantize", 768, NumPy=8.0)))
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
