@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import timeit
 from typing import Any
 
-from fastquant import _bench
+import pytest
+
+from fastquant import _bench, _bench_timing
 from fastquant._bench_peers import NUMPY, Peer
 from fastquant._bench_timing import Contender
 
@@ -24,6 +28,26 @@ def bench(*options: str) -> int:
 
 def contender(statement: str, names: dict[str, Any], peer: Peer = NUMPY) -> Contender:
     return Contender(peer, statement, False, names)
+
+
+class Clock:
+    """The only time that measuring knows of. It goes on while calls wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(_bench_timing.time, "perf_counter", self)
+
+        def timed(timer: timeit.Timer, number: int) -> float:
+            return float(timer.inner(itertools.repeat(None, number), self))  # type: ignore[attr-defined]
+
+        monkeypatch.setattr(_bench_timing.timeit.Timer, "timeit", timed)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> int:
+        self.now += seconds
+        return 0
 
 
 def record(kernel: str, code: str, size: int, threads: int = 1, **row: Any) -> dict[str, Any]:

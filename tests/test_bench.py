@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bench_support import bench, contender, record, run
+from bench_support import Clock, bench, contender, record, run
 
 from fastquant import _bench, _bench_tables, _bench_timing, _reference
 from fastquant._bench_cases import KERNELS, cases
@@ -155,8 +156,8 @@ def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_bench_timing, "calls_per_sample", lambda *_: 2)
     entries = [contender(f"log.append({name!r})", {"log": log, "np": np}, OWN[1]) for name in "ab"]
     measure(entries, 0.0, 3)
-    # Once to see that it works; then in each round a call that warms up, and two that are timed.
-    assert "".join(log) == "ab" + 3 * "aaabbb"
+    # Twice to see that it works and how long it takes; then in each round a call that warms up, and two that are timed.
+    assert "".join(log) == "aabb" + 3 * "aaabbb"
     assert [len(entry.samples) for entry in entries] == [3, 3]
 
 
@@ -164,23 +165,16 @@ def test_statements_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_long_calls_are_warmed_too_if_not_very_long(
     seconds: float, calls: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log: list[str] = []
-    now = [0.0]
-
-    def take_long() -> int:
-        log.append("a")
-        now[0] += seconds
-        return 0
-
-    monkeypatch.setattr(_bench_timing.time, "perf_counter", lambda: now[0])
-    entry = contender("take_long()", {"take_long": take_long, "np": np}, OWN[1])
+    clock = Clock(monkeypatch)
+    entry = contender("log.append('a') or wait(seconds)", {}, OWN[1])
+    entry.names |= {"log": (log := []), "wait": clock.wait, "seconds": seconds}
     measure([entry], 0.0, 3)
     assert entry.calls_per_sample == 1
-    assert "".join(log) == "a" + 3 * calls
-    assert len(entry.samples) == 3
-    del log[:]
+    assert "".join(log) == calls + 3 * calls
+    assert entry.samples == [seconds] * 3
+    log.clear()
     measure([entry], 1.0, 1)  # what warms takes its part of the time that a case is given
-    assert "".join(log) == "a" + (4 if seconds == 0.125 else 2) * calls
+    assert "".join(log) == calls + (4 if seconds == 0.125 else 2) * calls
 
 
 @pytest.mark.parametrize(
@@ -194,10 +188,9 @@ def test_long_calls_are_warmed_too_if_not_very_long(
 def test_noisy_samples_are_taken_again(
     times: list[int], again: bool, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    takes = iter([0, times[0], 0, times[1], 0, times[2], *[1] * 6])  # one that warms before each sample
-    monkeypatch.setattr(_bench_timing.timeit.Timer, "timeit", lambda *_: next(takes))
-    monkeypatch.setattr(_bench_timing, "calls_per_sample", lambda *_: 1)
-    entry = contender("0", {"np": np}, FASTQUANT)
+    clock = Clock(monkeypatch)
+    takes = iter([1, *times, *[1] * 3])  # the first, which is too long for others that warm
+    entry = contender("wait(next(takes))", {"wait": clock.wait, "takes": takes}, FASTQUANT)
     measure([entry], 0.0, 3, again_if_noisy=again)
     assert entry.samples[:3] == times
     assert len(entry.samples) == samples
@@ -242,6 +235,18 @@ def test_a_slow_peer_has_two_samples() -> None:
     entries = [contender("0", names, FASTQUANT), contender("wait() and 0", names)]
     measure(entries, 0.0, 4)
     assert [len(entry.samples) for entry in entries] == [4, 2]
+
+
+def test_what_is_done_once_is_not_what_a_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    takes = itertools.chain(
+        [0.125], itertools.repeat(2**-13)
+    )  # as a library does that reads its tables when first called
+    names = {"wait": clock.wait, "takes": takes}
+    entries = [contender("wait(2**-13)", names, FASTQUANT), contender("wait(next(takes))", names)]
+    measure(entries, 0.125, 3)
+    assert [(entry.calls_per_sample, set(entry.samples)) for entry in entries] == 2 * [(17, {2**-13})]
+    assert len(entries[0].samples) == len(entries[1].samples) > 3
 
 
 def test_values_are_compared() -> None:
