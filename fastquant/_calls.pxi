@@ -172,7 +172,6 @@ cdef bint find_extent(cnp.ndarray x, float *lo, float *hi) noexcept:
     memset(&t, 0, sizeof(t))
     t.real = real_of_array(x)
     begin_extent(&t, lo, hi, &poison)
-    t.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     t.src, t.rows, t.n = cnp.PyArray_BYTES(x), 1, cnp.PyArray_SIZE(x)
     run_tile(fq_active_table()[0][<int> FQ_minmax][t.real][0], &t, cnp.PyArray_ITEMSIZE(x), 0, False)
     env = fq_fpenv_enter()  # so that a subnormal does not compare equal to 0

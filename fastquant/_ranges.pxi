@@ -50,7 +50,6 @@ cdef bint find_extremes(cnp.ndarray x, int real, cnp.ndarray lo, cnp.ndarray hi,
     w.dst = w.src
     set_extents(&open_stage(&w, FQ_minmax, real, 0, 1).tile, lo, hi, poison, real, g)
     close_stage(&w, FQ_minmax)
-    w.stage[0].tile.stream = cnp.PyArray_NBYTES(x) >= stream_from_bytes
     cover(&w, x, x, None, g)
     return settle_all(lo, hi, poison)
 
@@ -89,7 +88,6 @@ cdef bint quantize_fused(cnp.ndarray x, cnp.ndarray dst, tuple found, int real, 
     s.tile.stream = streams(x, dst)
     d.on = True
     d.minmax = fq_active_table()[0][<int> FQ_minmax][real][0]
-    d.tile.stream = s.tile.stream
     d.tile.real, d.tile.precision, d.tile.packs, d.tile.run = real, FQ_f32, 1, 1
     set_extents(&d.tile, lo, hi, poison, real, g)
     d.scheme = scheme[0]

@@ -17,7 +17,7 @@ cdef enum:
     MAX_DIMS = 68        # NumPy's 64, one more for blocks, two more so that there are always two
     BUFFER = 16384       # bytes of a buffer: three of them stay in the first cache, and are no burden to a stack
     NARROW = 32          # width of a tile whose source runs across it: then its columns are long
-    FUSED_BYTES = 16384  # quantize_dynamic: what is read for its range and is still in cache when it is quantized
+    FUSED_BYTES = 262144  # quantize_dynamic: what is read for its range and is still in a cache when it is quantized
 
 cdef struct stage_t:
     fq_tile tile             # what is the same for all tiles
@@ -301,9 +301,12 @@ cdef inline void run_dynamic(walk_t *w, ptrdiff_t src_at, ptrdiff_t dst_at, ptrd
     cdef int b = w.ndim - 2, a = w.ndim - 1
     cdef dynamic_t *d = &w.dynamic
     cdef fq_tile found = d.tile
-    cdef ptrdiff_t group = max(<ptrdiff_t> 1, min(<ptrdiff_t> 1024, FUSED_BYTES // (w.length[a] * w.src.size)))
+    cdef ptrdiff_t row_bytes = w.length[a] * w.src.size
+    cdef ptrdiff_t group = max(<ptrdiff_t> 1, min(<ptrdiff_t> 1024, FUSED_BYTES // row_bytes))
     cdef ptrdiff_t r = 0, index, step = w.param[b]
     cdef bint fine
+    if w.stage[0].tile.stream:
+        w.stage[0].tile.stream = 2 if row_bytes <= FUSED_BYTES else 1
     while r < rows:
         index = at + r * step
         d.tile.rows, d.tile.n = min(group, rows - r), w.length[a]

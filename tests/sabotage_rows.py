@@ -104,6 +104,12 @@ EDITS = [
         SPANS,
         [("if (columns && (real == FQ_f64 || p->batch->uneven))\n", "if (columns && real == FQ_f64)\n")],
     ),
+    Edit("side by side: quantize the first row only", SPANS, [("r < n; r++, x +=", "r < 1; r++, x +=")]),
+    Edit(
+        "side by side: the first of some rows for each",
+        SPANS,
+        [("r++, rows.in += rows.in_step, rows.out += rows.out_step)", "r++, rows.out += rows.out_step)")],
+    ),
     Edit("side by side: one row", SPANS, [("? SIDE_BY_SIDE : 1;", "? 1 : 1;"), ("k += together", "k += SIDE_BY_SIDE")]),
     Edit(
         "side by side: beyond the last row",

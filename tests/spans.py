@@ -51,7 +51,7 @@ def _step(parameter: np.ndarray) -> int:
     return 1 if parameter.size > 1 else 0
 
 
-def _tile(x: np.ndarray, out: np.ndarray, n: int, real: str, code: str, stream: bool, packs: int = 1) -> Tile:
+def _tile(x: np.ndarray, out: np.ndarray, n: int, real: str, code: str, stream: int, packs: int = 1) -> Tile:
     """Of two arrays of rows, whose elements follow each other."""
     for a in (x, out):
         assert a.ndim == 2
@@ -69,7 +69,7 @@ def _tile(x: np.ndarray, out: np.ndarray, n: int, real: str, code: str, stream: 
 
 def convert(
     target: str, row: tuple[str, str, str], x: np.ndarray, out: np.ndarray, scales: np.ndarray, zero_points: np.ndarray,
-    offsets: np.ndarray | None = None, *, stream: bool = False, beyond: bool = False, run: int = 1, phase: int = 0,
+    offsets: np.ndarray | None = None, *, stream: int = 0, beyond: bool = False, run: int = 1, phase: int = 0,
     packs: int = 1,
 ) -> None:  # fmt: skip
     """A tile through the span of that row. Parameters: arrays of the arithmetic type, and of int32; of one element, or
@@ -93,7 +93,7 @@ def convert(
 
 def extents(
     target: str, kernel: str, real: str, x: np.ndarray, lo: np.ndarray, hi: np.ndarray, poison: np.ndarray, *,
-    stream: bool = False,
+    stream: int = 0,
 ) -> None:  # fmt: skip
     """Ranges of a tile, into arrays that begin with +inf, -inf and 0; one for each row, or each column."""
     assert all(a.dtype == ARITHMETIC[real] for a in (lo, hi, poison))

@@ -22,7 +22,7 @@ LANE void extent_block(const char *x, lane_extent *e, int real)
     }
 }
 
-LANE void extent_row(const char *x, size_t n, float *lo, float *hi, float *poison, int real, ptrdiff_t ahead)
+LANE void extent_row(const char *x, size_t n, float *lo, float *hi, float *poison, int real)
 {
     size_t i = 0;
     lane_extent e;
@@ -31,10 +31,8 @@ LANE void extent_row(const char *x, size_t n, float *lo, float *hi, float *poiso
         e.hi[k] = vf_set(*hi);
         e.sum[k] = vf_set(0.0f);
     }
-    for (; n - i >= BLOCK; i += BLOCK) {
-        lane_prefetch(x + i * real_bytes(real), BLOCK * real_bytes(real), ahead);
+    for (; n - i >= BLOCK; i += BLOCK)
         extent_block(x + i * real_bytes(real), &e, real);
-    }
     if (i < n) {  /* repeating elements changes no range */
         char last[BLOCK * sizeof(float)];
         for (size_t k = 0; k < BLOCK; k++)
@@ -49,13 +47,12 @@ LANE void extent_row(const char *x, size_t n, float *lo, float *hi, float *poiso
 
 /* LANES short rows of whole vectors, whose ranges follow each other: what is across lanes is done for all of them at once.
  * False if there is a NaN, of which row it does not say. */
-LANE int extent_short_rows(const char *x, ptrdiff_t step, size_t n, float *lo, float *hi, int real, ptrdiff_t ahead)
+LANE int extent_short_rows(const char *x, ptrdiff_t step, size_t n, float *lo, float *hi, int real)
 {
     vf low[LANES], high[LANES], sum = vf_set(0.0f);
     for (int r = 0; r < LANES; r++) {
         const char *row = x + r * step;
         vf v = load_reals(real, row), l = v, h = v;
-        lane_prefetch(row, n * real_bytes(real), ahead);
         sum = vf_add(sum, v);
         for (size_t j = LANES; j < n; j += LANES) {
             v = load_reals(real, row + j * real_bytes(real));
@@ -162,7 +159,6 @@ LANE void wide_extent_columns(const fq_tile *t)
 
 LANE void extent_rows(const fq_tile *t, int real)
 {
-    const ptrdiff_t ahead = ahead_of(t);
     const int are_short = t->n % LANES == 0 && t->n > 0 && t->n <= SHORT_ROW && t->extent_step == 1;
     ptrdiff_t long_until = 0;
     if (NARROWER_EXTENTS || is_for_narrower(t, LANES)) {
@@ -173,7 +169,7 @@ LANE void extent_rows(const fq_tile *t, int real)
         const ptrdiff_t at = r * t->extent_step;
         const char *x = t->in + r * t->in_step;
         if (real != FQ_f64 && are_short && r >= long_until && t->rows - r >= LANES) {
-            if (extent_short_rows(x, t->in_step, (size_t)t->n, (float *)t->lo + at, (float *)t->hi + at, real, ahead)) {
+            if (extent_short_rows(x, t->in_step, (size_t)t->n, (float *)t->lo + at, (float *)t->hi + at, real)) {
                 r += LANES - 1;
                 continue;
             }
@@ -183,7 +179,7 @@ LANE void extent_rows(const fq_tile *t, int real)
             wide_extent_row((const double *)x, (size_t)t->n, (double *)t->lo + at, (double *)t->hi + at,
                             (double *)t->poison + at);
         else
-            extent_row(x, (size_t)t->n, (float *)t->lo + at, (float *)t->hi + at, (float *)t->poison + at, real, ahead);
+            extent_row(x, (size_t)t->n, (float *)t->lo + at, (float *)t->hi + at, (float *)t->poison + at, real);
     }
 }
 

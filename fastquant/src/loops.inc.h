@@ -10,7 +10,12 @@ LANE size_t out_bytes(int op, int real, int kind) { return op == FQ_quantize ? c
 LANE size_t in_packs(int op, int kind, const lane_code *c) { return op == FQ_dequantize ? code_packs(kind, c) : 1; }
 LANE size_t out_packs(int op, int kind, const lane_code *c) { return op == FQ_quantize ? code_packs(kind, c) : 1; }
 
-/* Rows that are converted side by side, in blocks of the same columns. */
+/* Rows that are converted side by side, in blocks of the same columns. Of 8 rows, a power of two apart, the first cache
+ * loses lines: ten times as long on Zen 4. And nobody reads rows ahead that are side by side, so they have to be in a
+ * cache: it need not be the second (1.3 times a plain call at 5 MiB, and 1.9 one after the other). */
+#define SIDE_BY_SIDE 4
+#define SIDE_BY_SIDE_BYTES ((size_t)8 << 20)
+
 typedef struct {
     const char *in;
     char *out;
@@ -120,9 +125,9 @@ LANE void quantize_integers(const char *x, char *q, size_t j, size_t blocks, con
     store_codes_of(b, q, &p->code, real, kind, 1, stream);
 }
 
-/* Several rows side by side: parameters of columns are loaded once for all, which leaves no registers for two blocks. */
-LANE void quantize_columns_of(lane_rows rows, size_t j, size_t blocks, const lane_run_params *p, int real, int kind, int how,
-                              int stream)
+/* n rows side by side: parameters of columns are loaded once for all, which leaves no registers for two blocks. */
+LANE void quantize_columns_of(lane_rows rows, size_t n, size_t j, size_t blocks, const lane_run_params *p, int real,
+                              int kind, int how, int stream)
 {
     const size_t in = BLOCK * real_bytes(real), out = BLOCK * code_bytes(kind) / code_packs(kind, &p->code);
     lane_cursor c = cursor_at(p, real, how, BY_COLUMN);
@@ -134,9 +139,20 @@ LANE void quantize_columns_of(lane_rows rows, size_t j, size_t blocks, const lan
         const char *x = rows.in + i * in;
         char *q = rows.out + i * out;
         lane_prefetch(x, in, p->ahead);
-        for (size_t r = 0; r < (shares_rows(real, kind) ? rows.n : 1); r++, x += rows.in_step, q += rows.out_step)
+        for (size_t r = 0; r < n; r++, x += rows.in_step, q += rows.out_step)
             store_codes_of(quotients_of(x, &s, &p->code, real, kind, how), q, &p->code, real, kind, 1, stream);
     }
+}
+
+LANE void quantize_columns(lane_rows rows, size_t j, size_t blocks, const lane_run_params *p, int real, int kind, int how,
+                           int stream)
+{
+    if (shares_rows(real, kind) && rows.n == SIDE_BY_SIDE) {  /* a constant: 1.3 times as fast as a loop over rows.n */
+        quantize_columns_of(rows, SIDE_BY_SIDE, j, blocks, p, real, kind, how, stream);
+        return;
+    }
+    for (size_t r = 0; r < rows.n; r++, rows.in += rows.in_step, rows.out += rows.out_step)
+        quantize_columns_of(rows, 1, j, blocks, p, real, kind, how, stream);
 }
 
 /* ---- dequantize, fake_quantize ---- */
@@ -186,7 +202,7 @@ LANE void lane_blocks(int op, lane_rows rows, size_t j, size_t blocks, const lan
     else if (kind == SMALL_FLOATS)
         quantize_small_floats(rows.in, rows.out, j, blocks, p, real, how, columns, stream);
     else if (columns == BY_COLUMN)
-        quantize_columns_of(rows, j, blocks, p, real, kind, how, stream);
+        quantize_columns(rows, j, blocks, p, real, kind, how, stream);
     else
         quantize_integers(rows.in, rows.out, j, blocks, p, real, kind, how, columns, stream);
 }

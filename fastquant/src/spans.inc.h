@@ -144,10 +144,6 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
  * cache for all but the first of them; or from registers, if the rows are in a cache too and can be read side by side. */
 #define GROUP 8
 #define CHUNK 512
-/* Of 8 rows, a power of two apart, the first cache loses lines: ten times as long on Zen 4. And nobody reads rows ahead
- * that are side by side, so they have to be near: in the second cache. */
-#define SIDE_BY_SIDE 4
-#define SIDE_BY_SIDE_BYTES ((size_t)512 << 10)
 
 LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_run_params *p, int real, int kind, int how)
 {
