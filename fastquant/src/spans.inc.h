@@ -32,10 +32,10 @@ LANE int is_for_narrower(const fq_tile *t, int whole) { return t->n < NARROWER_B
 
 /* ---- a run: head, blocks, tail ---- */
 
-/* A run, of one row or of several side by side, is at most three pieces: what comes before the first aligned place of a streamed output, whole blocks, and the
- * rest. Whatever is less than a block goes through a buffer; but the last block may overlap the one before, unless
- * fake_quantize is at work in place, which gives the same again, or it would begin within a byte. One loop over the
- * pieces, so that the blocks are compiled once. */
+/* A run, of one row or of several side by side, is at most three pieces: what comes before the first aligned place of a
+ * streamed output, whole blocks, and the rest. Whatever is less than a block goes through a buffer; but the last block may
+ * overlap the one before, unless fake_quantize is at work in place, which gives the same again, or it would begin within a
+ * byte. One loop over the pieces, so that the blocks are compiled once. */
 LANE void lane_run(int op, lane_rows rows, size_t n, const lane_run_params *p, int real, int kind, int how, int columns,
                    int stream)
 {
@@ -118,7 +118,7 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     int stream = tile_streams(t, to);
     p->per_set = SIZE_MAX;
     p->ahead = ahead_of(t);
-    if (!single && is_of_32(op, t, real, kind)) {
+    if (is_of_32(op, t, real, kind)) {
         const lane_rows all = {in, out, 0, 0, 1};
         p->set = 0;
         lane_run(op, all, m * n, p, real, kind, how, BY_32, stream && ((uintptr_t)out & (STREAM_BYTES - 1)) == 0);
