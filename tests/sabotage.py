@@ -34,7 +34,7 @@ from queue import Queue
 from sabotage_edits import EDITS, Edit
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "fastquant", "tests"]
+COPIED = ["setup.py", "sbom.py", "pyproject.toml", "README.md", "LICENSE", ".github", "fastquant", "tests"]
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
 
 # Those that find most, and fast, first. The others test the reference, the command line or one constant for long.
