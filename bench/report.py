@@ -32,7 +32,8 @@ Report = dict[str, Any]
 CAPTIONS = {
     "roofline": "Speed against size: bytes in and out over the time of a call, on one thread. The dotted line is a "
     "loop that reads and writes as many bytes and computes nothing.",
-    "peers": "Times of the peers over fastquant's, `out=` given. Left of the line, ringed in red: a peer is faster.",
+    "peers": "Times of the peers over fastquant's with `out=`, each in the form that it has. Left of the line, ringed "
+    "in red: a peer is faster.",
     "cost": "What a call costs, by the number of elements: a fixed part, then a straight line.",
 }
 
@@ -229,7 +230,8 @@ def _sections(report: Report) -> Iterator[str]:
     yield agreement(cases).replace("\n", " ")
     for kind in ("roofline", "peers"):
         yield from _plot(kind) if kind in kinds else ()
-    yield from ("", "## Where a peer is faster", "", "The number is its time over fastquant's.", "")
+    yield from ("", "## Where a peer is faster", "")
+    yield from ("Of the calls on this page. The number is its time over fastquant's.", "")
     yield from list(_losses(cases)) or ["Nowhere in this run."]
     if report.get("budgets"):
         met = sum(row["met"] for row in report["budgets"])

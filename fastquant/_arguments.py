@@ -103,7 +103,8 @@ def as_array(value: Any, argument: str) -> Any:
 def check_shape(a: Array, argument: str, grid: Grid) -> None:
     """A parameter has one value or as many as the grid."""
     if a.ndim and a.shape != (grid.shape if grid.axes else (1,)):
-        hint = f"; these are as many: .reshape{grid.shape}" if grid.axes and a.size == grid.size else ""
+        alike = [n for n in a.shape if n != 1] == [n for n in grid.shape if n != 1]  # else another order is as likely
+        hint = f"; these are as many: .reshape{grid.shape}" if grid.axes and alike else ""
         raise ValueError(f"{argument}: got shape {a.shape}, expected {grid.expected}{hint}")
 
 

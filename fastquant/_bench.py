@@ -36,6 +36,8 @@ HOW_TO_READ = (
     "NumPy, ml_dtypes, NumKong, gguf and sentence-transformers have one thread only.",
     "out=: a peer with one form of call, into a given array or a new one, stands in both rows, with out= and without.",
     "torch.compile and numba compile before they are timed.",
+    "without out=: fastquant makes large results in memory of results that are gone, as ONNX Runtime's arena does; "
+    "peers get new pages from the system each time. FASTQUANT_KEEP_BYTES=0 measures fastquant without that.",
 )
 IN_A_TERMINAL = "vs a peer: its time / fastquant's. win: fastquant is faster by 3% or more; LOSS: slower by 3% or more."
 

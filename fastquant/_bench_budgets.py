@@ -63,13 +63,16 @@ class Budget:
         return value >= self.limit if self.at_least else value <= self.limit
 
 
-_GRANULAR = ("axis_0", "axis_last", "tokens", "blocks_32", "blocks_64", "blocks_128", "blocks_32_axis_0")
+_GRANULAR = (
+    *("axis_0", "axis_last", "axis_last_wide", "tokens"),
+    *("blocks_32", "blocks_64", "blocks_128", "blocks_32_axis_0"),
+)
 _BOTH = ("quantize", "dequantize")
 
 BUDGETS = (
     Budget("a small call", ("quantize",), ("int8",), SMALL, "ns a call", 250, True),
     Budget("a small call", ("quantize",), ("int8",), SMALL, "ns a call", 400, False),
-    Budget("a small call", ("quantize",), ("int8",), SMALL, "torch", 6),
+    Budget("a small call", ("quantize",), ("int8",), SMALL, "torch", 6, False),  # torch has no out=
     Budget("in cache", _BOTH, ("int8", "uint8"), IN_CACHE, "the best peer", 1.1),
     Budget("in cache", ("quantize",), ("int8", "uint8"), IN_CACHE, "division", 0.65, True),
     Budget("large", _BOTH, ("int8", "uint8"), LARGE, "bare", 1.10, True),
@@ -92,7 +95,7 @@ BUDGETS = (
         True,
     ),
     Budget("float8", _BOTH, FLOAT8, NOT_SMALL, "plain", 1.5, True),
-    Budget("float8", _BOTH, FLOAT8, NOT_SMALL, "ml_dtypes", 10, True),
+    Budget("float8", _BOTH, FLOAT8, NOT_SMALL, "ml_dtypes", 10, False),  # nor has ml_dtypes
 )
 
 KERNELS = tuple(dict.fromkeys(name for budget in BUDGETS for name in budget.kernels))

@@ -43,6 +43,7 @@ class Kernel:
     layout: str = "C"
     packed: bool = False
     source: str = ""  # requantize: the type of its input, if it is not that of its output
+    widest: int = 1024  # columns of a matrix at most
 
     @property
     def shaped(self) -> bool:
@@ -72,6 +73,7 @@ def _kernels() -> Iterator[Kernel]:
     granularities: dict[str, tuple[str, int | tuple[int, ...] | None, int | None]] = {
         "axis_0": ("a scale for each row (axis=0)", 0, None),
         "axis_last": ("a scale for each column (axis=-1)", -1, None),
+        "axis_last_wide": ("a scale for each of 4096 columns (axis=-1)", -1, None),
         "tokens": ("a scale for each token of (batch, tokens, features) (axis=(0, 1))", (0, 1), None),
         "blocks_32": ("a scale for each 32 elements of a row (block_size=32)", -1, 32),
         "blocks_64": ("a scale for each 64 elements of a row (block_size=64)", -1, 64),
@@ -86,7 +88,8 @@ def _kernels() -> Iterator[Kernel]:
             if function == "minmax":
                 codes, more = ("",), ()
             title = f"{function}: {words}"
-            yield Kernel(f"{function}_{name}", function, title, codes, more, usual, axis, block)
+            wide = 4096 if name.endswith("_wide") else 1024
+            yield Kernel(f"{function}_{name}", function, title, codes, more, usual, axis, block, widest=wide)
 
     # Packed codes
     for function, words in (
@@ -138,10 +141,10 @@ class Case:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(size,), or where rows and columns matter a matrix of several rows of at most 1024 elements."""
+        """(size,), or where rows and columns matter a matrix of several rows, mostly of at most 1024 elements."""
         if not self.kernel.shaped:
             return (self.size,)
-        widest = max(1, min(1024, self.size // 4))
+        widest = max(1, min(self.kernel.widest, self.size // 4))
         columns = max(d for d in range(1, widest + 1) if self.size % d == 0)
         rows = self.size // columns
         if not isinstance(self.kernel.axis, tuple):

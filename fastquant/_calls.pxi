@@ -208,10 +208,9 @@ def minmax(x, *, axis=None, block_size=None):
     cdef float lo, hi
     if axis is None and block_size is None and is_single_precision(x) and find_extent(<cnp.ndarray> x, &lo, &hi):
         return named(Range, (float32_scalar(lo), float32_scalar(hi)))
-    if axis is not None or block_size is not None:
-        result = granular_minmax(x, axis, block_size)
-        if result is not NotImplemented:
-            return result
+    result = granular_minmax(x, axis, block_size)
+    if result is not NotImplemented:
+        return result
     return general("minmax", (x, axis, block_size))
 
 

@@ -51,6 +51,33 @@ cdef inline bint is_full(object parameter, const grid_t *g, int kind):
             and cnp.PyArray_TYPE(<cnp.ndarray> parameter) == kind)
 
 
+cdef object as_read(object parameter, int kind):
+    """Arrays of float64 and int64, which NumPy makes by itself, in the type of that kind that is read: float32 or int32.
+    What does not fit, and all else, as it is."""
+    cdef cnp.ndarray a, b
+    cdef const int64_t *integers
+    cdef ptrdiff_t i, n
+    cdef int64_t lost = 0
+    cdef fq_fpenv env
+    if (not is_plain(parameter) or cnp.PyArray_NDIM(<cnp.ndarray> parameter) == 0
+            or cnp.PyArray_TYPE(<cnp.ndarray> parameter) != (cnp.NPY_FLOAT64 if kind == cnp.NPY_FLOAT32 else cnp.NPY_INT64)):
+        return parameter
+    a = <cnp.ndarray> parameter
+    b = new_array(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind)
+    n = cnp.PyArray_SIZE(a)
+    if kind == cnp.NPY_FLOAT32:
+        env = fq_fpenv_enter()
+        for i in range(n):
+            fq_round_f32(&(<const double *> cnp.PyArray_DATA(a))[i], &(<float *> cnp.PyArray_DATA(b))[i])
+        fq_fpenv_leave(env)
+        return b
+    integers = <const int64_t *> cnp.PyArray_DATA(a)
+    for i in range(n):
+        (<int32_t *> cnp.PyArray_DATA(b))[i] = <int32_t> integers[i]
+        lost |= integers[i] - <int32_t> integers[i]
+    return parameter if lost else b
+
+
 cdef bint read_numbers(numbers_t *p, object value, const grid_t *g, bint wide, bint scales):
     """Scales or offsets, in the arithmetic type: a number, or an array of one for each set."""
     cdef ptrdiff_t n = 1
@@ -155,6 +182,9 @@ cdef object granular(int op, object src, int real, int code, object scale, objec
     cdef int i, ndim, bits, made
     cdef ptrdiff_t each
     cdef int arithmetic = FQ_f64 if ruled != NULL and ruled.precision == FQ_f64 else real
+    if arithmetic >= 0 and not fq_real_types[arithmetic].is_double:
+        scale, offset = as_read(scale, cnp.NPY_FLOAT32), as_read(offset, cnp.NPY_FLOAT32)
+    zero_point = as_read(zero_point, cnp.NPY_INT32)
     if ruled != NULL and real >= 0 and code >= 0:
         check_rule(op, real, code, ruled)
     if real < 0 or code < 0 or not cnp.PyArray_CheckExact(src) or beyond and not fq_code_types[code].is_float:

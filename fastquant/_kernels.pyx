@@ -60,6 +60,8 @@ cdef extern from "numpy/arrayscalars.h" nogil:
         double obval
     ctypedef struct PyIntScalarObject:
         int obval
+    ctypedef struct PyLongLongScalarObject:
+        long long obval
     ctypedef struct PyByteScalarObject:
         signed char obval
     ctypedef struct PyUByteScalarObject:
@@ -74,6 +76,7 @@ cdef ptrdiff_t stream_from_bytes = 32 << 20
 cdef object float32_type = np.float32
 cdef object float64_type = np.float64
 cdef object int32_type = np.int32  # PyIntScalarObject is its layout, whichever C type of 32 bits it stands for
+cdef object int64_type = np.int64  # PyLongLongScalarObject, likewise
 cdef object int8_type = np.int8
 cdef object uint8_type = np.uint8
 cdef cnp.dtype float32_dtype = np.dtype(np.float32)

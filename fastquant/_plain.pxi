@@ -53,6 +53,10 @@ cdef inline bint read_zero_point(object zero_point, int32_t *value):
         v = PyLong_AsLongLongAndOverflow(zero_point, &overflow)
         value[0] = <int32_t> v
         return overflow == 0 and v == value[0]
+    if type(zero_point) is int64_type:
+        v = (<PyLongLongScalarObject *> zero_point).obval
+        value[0] = <int32_t> v
+        return v == value[0]
     if type(zero_point) is int32_type:
         value[0] = (<PyIntScalarObject *> zero_point).obval
     elif type(zero_point) is int8_type:

@@ -112,10 +112,14 @@ def quantize_rows(cnp.ndarray x, cnp.ndarray dst, tuple found, int code, tuple s
 # ---- calls of plain arguments ----
 
 cdef inline bint read_ranges(grid_t *g, object x, object axis, object block_size) noexcept:
-    """x is an array of reals, not empty, and each index of an axis, or each block, has a range of its own."""
+    """x is an array of reals, not empty, and what has a range of its own is plain."""
     return (real_of_array(x) >= 0 and cnp.PyArray_SIZE(<cnp.ndarray> x) > 0
-            and read_grid(g, cnp.PyArray_NDIM(<cnp.ndarray> x), cnp.PyArray_DIMS(<cnp.ndarray> x), axis, block_size)
-            and g.rank > 0)
+            and read_grid(g, cnp.PyArray_NDIM(<cnp.ndarray> x), cnp.PyArray_DIMS(<cnp.ndarray> x), axis, block_size))
+
+
+cdef inline object of_grid(cnp.ndarray a, const grid_t *g):
+    """What one_for_each_set made, as callers get it: of all of x, a scalar."""
+    return a if g.rank > 0 else a[()]
 
 
 cdef inline cnp.ndarray one_for_each_set(const grid_t *g, int type_number):
@@ -138,7 +142,7 @@ cdef object granular_minmax(object x, object axis, object block_size):
     hi = one_for_each_set(&g, arithmetic_type(real_of_array(x)))
     if not find_extremes(<cnp.ndarray> x, real_of_array(x), lo, hi, &g):
         return NotImplemented
-    return named(Range, (lo, hi))
+    return named(Range, (of_grid(lo, &g), of_grid(hi, &g)))
 
 
 cdef bint parameters_of_all(cnp.ndarray lo, cnp.ndarray hi, const fq_scheme *scheme, cnp.ndarray scales,
@@ -180,9 +184,10 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
     lo, hi = one_for_each_set(&g, arithmetic_type(real)), one_for_each_set(&g, arithmetic_type(real))
     scales, zero_points = one_for_each_set(&g, cnp.NPY_FLOAT32), one_for_each_set(&g, cnp.NPY_INT32)
     wide = scales if arithmetic_type(real) == cnp.NPY_FLOAT32 else one_for_each_set(&g, cnp.NPY_FLOAT64)
-    # One pass over x writes codes before it has seen all of x. Only a new array may be left half-written by an error.
-    if out is None and quantize_fused(a, <cnp.ndarray> q, (lo, hi, scales, zero_points, wide), real, code, packed, &g,
-                                      scheme):
+    # One pass over x writes codes before it has seen all of x. Only a new array may be left half-written by an error. And
+    # it does not cut a range into parts for threads.
+    if out is None and g.rank > 0 and quantize_fused(a, <cnp.ndarray> q, (lo, hi, scales, zero_points, wide), real, code,
+                                                     packed, &g, scheme):
         return named(Quantized, (q, scales, zero_points))
     if not find_extremes(a, real, lo, hi, &g) or not parameters_of_all(lo, hi, scheme, scales, zero_points, wide):
         return NotImplemented
@@ -195,4 +200,4 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
     close_stage(&w, FQ_quantize)
     w.stage[0].tile.stream = streams(a, <cnp.ndarray> q)
     cover(&w, a, a, q, &g)
-    return named(Quantized, (q, scales, zero_points))
+    return named(Quantized, (q, of_grid(scales, &g), of_grid(zero_points, &g)))

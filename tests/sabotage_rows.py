@@ -102,7 +102,7 @@ EDITS = [
     Edit(
         "columns: zero points of the first",
         SPANS,
-        [("if (columns && (real == FQ_f64 || p->batch->uneven))\n", "if (columns && real == FQ_f64)\n")],
+        [("const int uneven = real == FQ_f64 || p->batch->uneven;", "const int uneven = real == FQ_f64;")],
     ),
     Edit("side by side: quantize the first row only", SPANS, [("r < n; r++, x +=", "r < 1; r++, x +=")]),
     Edit(
@@ -110,12 +110,23 @@ EDITS = [
         SPANS,
         [("r++, rows.in += rows.in_step, rows.out += rows.out_step)", "r++, rows.out += rows.out_step)")],
     ),
-    Edit("side by side: one row", SPANS, [("? SIDE_BY_SIDE : 1;", "? 1 : 1;"), ("k += together", "k += SIDE_BY_SIDE")]),
+    Edit("side by side: one row", SPANS, [("? SIDE_BY_SIDE : 1;", "? 1 : 1;"), ("r += together", "r += SIDE_BY_SIDE")]),
     Edit(
         "side by side: beyond the last row",
         SPANS,
-        [("(size_t)(together < end - k ? together : end - k)", "(size_t)together")],
+        [("n = together < t->rows - r ? together : t->rows - r;", "n = together;")],
     ),
+    Edit(
+        "streaming: the overlapping end at any address",
+        SPANS,
+        [
+            (
+                "stream && !buffered && ((uintptr_t)(rows.out + first * to / each_out) & (STREAM_BYTES - 1)) == 0;",
+                "stream && !buffered;",
+            )
+        ],
+    ),
+    Edit("streaming: rows at any address", SPANS, [("row_bytes) & (STREAM_BYTES - 1)", "row_bytes) & 0")]),
     Edit("side by side: the first row's input", SPANS, [("rows.in + (ptrdiff_t)r * rows.in_step", "rows.in")]),
     Edit("side by side: the first row's rest", SPANS, [("piece.in += rows.in_step, ", "")]),
     Edit("side by side: in place", SPANS, [(" && rows.in != rows.out && ", " && ")]),

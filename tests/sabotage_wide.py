@@ -15,7 +15,7 @@ EDITS = [
     ),
     Edit("short rows: the first set for all", SPANS, [("    if (c->left == 0)\n", "    if (0)\n")]),
     Edit("short rows back: the first set for all", SPANS, [("if (!columns && i < blocks)", "if (0)")]),
-    Edit("wide rows: the first chunk's set for all", SPANS, [("p->set = c;", "p->set = 0;")]),
+    Edit("wide rows: the first columns again", SPANS, [("t->in_step + first * from / each_in;", "t->in_step;")]),
     Edit(
         "shared columns: phase forgotten",
         SPANS,

@@ -59,6 +59,10 @@ def test_matrices_have_all_elements(size: int) -> None:
     assert rows * columns == size
     assert rows >= 4 or size < 8
     assert columns <= 1024
+    rows, columns = case_of("quantize_axis_last_wide", "int8", size).shape
+    assert rows * columns == size
+    assert rows >= 4 or size < 8
+    assert columns == 4096 or size < 1 << 16
 
 
 def test_bytes_that_must_move() -> None:

@@ -350,6 +350,15 @@ def test_calls_that_python_refuses(function):
         function(np.ones(3, np.float32), 0.1, colour=3)
 
 
+def test_only_shapes_that_differ_in_ones_are_called_reshaped():
+    """Of a transposed array, the one that was meant is another than the one of the same memory."""
+    x, scale = np.ones((6, 8), np.float32), np.full((6, 4), 0.1, np.float32)
+    with pytest.raises(ValueError, match=r"^scale: got shape \(4, 6\), expected .*along axis 1$"):
+        fq.quantize(x, np.ascontiguousarray(scale.T), block_size=2)
+    with pytest.raises(ValueError, match=r"these are as many: \.reshape\(6, 4\)$"):
+        fq.quantize(x, scale[:, None], block_size=2)
+
+
 def test_options_are_keyword_only():
     x = np.ones(3, np.float32)
     with pytest.raises(TypeError):

@@ -55,8 +55,8 @@ typedef struct fastquant_tile {
     uint8_t real, code;              /* numbers of types */
     uint8_t far;                     /* found by run */
     uint8_t packs;                   /* codes in a byte: 0 or 1, or 2 or 4 where they are packed, low bits first */
-    uint8_t stream;                  /* 1: read ahead, and store past the caches: for arrays larger than the last of them;
-                                      * 2: only store so, where the caches hold what is read */
+    uint8_t stream;                  /* 1: for arrays larger than the last cache: store past the caches, and read ahead;
+                                      * 2: only the former, where the caches hold what is read. minmax needs neither */
     uint8_t beyond;                  /* 1: float codes: numbers beyond the finite ones do not saturate */
     uint8_t precision;               /* a half type that results are rounded to as well; 0 (float32): nothing more */
     /* quantize: what is rounded. 0, "divide": (x - offset) / scale. "floor": floor of that. "multiply": (x - offset) * scale;

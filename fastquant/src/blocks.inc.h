@@ -81,10 +81,11 @@ typedef struct {
 LANE lane_set set_at(const lane_cursor *c, const lane_run_params *p, size_t j, int real, int how, int columns)
 {
     const int32_t *zero_points = real == FQ_f64 ? p->wide_batch->zero_point : p->batch->zero_point;
+    const int uneven = real == FQ_f64 || p->batch->uneven;
     lane_set s;
     for (size_t k = 0; k < 4; k++) {
         const size_t i = p->set + j + k * LANES, block = p->set + j / 32 + k * LANES / 32;
-        s.zero_point[k] = columns == BY_COLUMN ? vi_load(zero_points + i) : c->zero_point;
+        s.zero_point[k] = columns == BY_COLUMN && uneven ? vi_load(zero_points + i) : c->zero_point;
         if (columns == BY_32)
             s.zero_point[k] = vi_set(zero_points[block]);
         if (real == FQ_f64)
@@ -95,7 +96,7 @@ LANE lane_set set_at(const lane_cursor *c, const lane_run_params *p, size_t j, i
             s.params[k] = columns ? column_params(p->batch, i, how) : c->row;
     }
     s.zero_points = c->zero_points;
-    if (columns && (real == FQ_f64 || p->batch->uneven))
+    if (columns && uneven)
         s.zero_points = v_zero_points_of(s.zero_point[0], s.zero_point[1], s.zero_point[2], s.zero_point[3]);
     return s;
 }

@@ -127,11 +127,10 @@ LANE void store_reals(int real, char *x, vf v, int nans, int stream)
 /* Arrays that are streamed come from memory, and these loops leave the hardware's own prefetching behind: too fast where
  * they read reals, too slow to look like a stream where they read codes. Asking for what is 2 KiB ahead makes them as fast as
  * a bare copy. Without it, on Zen 2, quantize took 1.13 and fake_quantize 1.25 of one; on Sapphire Rapids dequantizing to
- * bfloat16 took three times as long, and with 1.5 KiB still 1.1 times. A prefetch beyond the end of an array is no access.
- * Where nothing is written the hardware does better by itself: on Zen 4 minmax took 1.14 times as long with it. */
+ * bfloat16 took three times as long, and with 1.5 KiB still 1.1 times. A prefetch beyond the end of an array is no access. */
 LANE ptrdiff_t ahead_of(const fq_tile *t)
 {
-    return t->stream == 1 ? 2048 : 0;
+    return t->stream && t->stream != 2 ? 2048 : 0;
 }
 
 LANE void lane_prefetch(const char *x, size_t nbytes, ptrdiff_t ahead)

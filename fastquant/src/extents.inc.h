@@ -1,4 +1,5 @@
-/* Smallest and largest values. Included by spans.inc.h.
+/* Smallest and largest values. Included by spans.inc.h. Nothing is prefetched: the hardware reads ahead of loops that write
+ * nothing, and on Zen 4 minmax of 64Mi elements took 1.14 times as long with the prefetching of the others.
  *
  * NaN is found by a third quantity, a sum: infinities show in lo and hi, so all that the sum has to tell is NaN, and a
  * sum of finite numbers never becomes one (each chain is tested by itself: one that overflowed to +inf must not meet one

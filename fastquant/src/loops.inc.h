@@ -10,11 +10,9 @@ LANE size_t out_bytes(int op, int real, int kind) { return op == FQ_quantize ? c
 LANE size_t in_packs(int op, int kind, const lane_code *c) { return op == FQ_dequantize ? code_packs(kind, c) : 1; }
 LANE size_t out_packs(int op, int kind, const lane_code *c) { return op == FQ_quantize ? code_packs(kind, c) : 1; }
 
-/* Rows that are converted side by side, in blocks of the same columns. Of 8 rows, a power of two apart, the first cache
- * loses lines: ten times as long on Zen 4. And nobody reads rows ahead that are side by side, so they have to be in a
- * cache: it need not be the second (1.3 times a plain call at 5 MiB, and 1.9 one after the other). */
+/* Rows that are converted side by side, in blocks of the same columns. Not more: of 8 rows, a power of two apart, the first
+ * cache loses lines: ten times as long on Zen 4. */
 #define SIDE_BY_SIDE 4
-#define SIDE_BY_SIDE_BYTES ((size_t)8 << 20)
 
 typedef struct {
     const char *in;

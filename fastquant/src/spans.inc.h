@@ -58,7 +58,7 @@ LANE void lane_run(int op, lane_rows rows, size_t n, const lane_run_params *p, i
             buffered = !(done > 0 && m < BLOCK && done + m == n && n >= BLOCK && rows.in != rows.out && n % each == 0);
             first = buffered ? done : n - BLOCK;
             blocks = 1;
-            streams = 0;
+            streams = stream && !buffered && ((uintptr_t)(rows.out + first * to / each_out) & (STREAM_BYTES - 1)) == 0;
         }
         piece.in += first * from / each_in;
         piece.out += first * to / each_out;
@@ -96,13 +96,20 @@ LANE int is_of_32(int op, const fq_tile *t, int real, int kind)
         && t->in_step == (op == FQ_quantize ? reals : codes) && t->out_step == (op == FQ_quantize ? codes : reals);
 }
 
-/* Whether rows are long or aligned well enough that streaming them does not leave a part at either end of each. */
-LANE int tile_streams(const fq_tile *t, size_t row_bytes)
+/* Whether rows of n elements, row_bytes of output, are streamed: if no part of any has to be stored in the usual way.
+ * Where the two ways meet in a line of a cache, it is written to memory and read again: some 2 us for a row, which took
+ * dequantize 30 times as long for rows of 300. Long rows are streamed wherever they begin; those that are side by side are
+ * never so long. */
+#define LONG_ROW ((size_t)256 << 10)
+_Static_assert(FQ_ROOM_SETS * sizeof(double) < LONG_ROW, "rows side by side are streamed only if all are aligned");
+
+LANE int tile_streams(const fq_tile *t, size_t n, size_t row_bytes)
 {
-    if (!t->stream)
-        return 0;
-    return t->rows == 1 || row_bytes >= 4096
-        || (((uintptr_t)t->out | (uintptr_t)t->out_step | (uintptr_t)row_bytes) & (STREAM_BYTES - 1)) == 0;
+    const int ends_overlap = t->in != t->out && n % t->packs == 0;
+    if (!t->stream || t->rows == 1 || row_bytes >= LONG_ROW)
+        return t->stream;
+    return n >= BLOCK && (n % BLOCK == 0 || ends_overlap)
+        && (((uintptr_t)t->out | (uintptr_t)t->out_step | (uintptr_t)row_bytes) & (STREAM_BYTES - 1)) == 0;
 }
 
 /* Rows first ... first + m - 1, with the parameters of the batch, or with the only ones that there are. */
@@ -115,9 +122,9 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     const char *in = t->in + (ptrdiff_t)first * t->in_step;
     char *out = t->out + (ptrdiff_t)first * t->out_step;
     size_t runs = m, length = n;
-    int stream = tile_streams(t, to);
+    int stream = tile_streams(t, n, to);
     p->per_set = SIZE_MAX;
-    p->ahead = ahead_of(t);
+    p->ahead = stream ? ahead_of(t) : 0;
     if (is_of_32(op, t, real, kind)) {
         const lane_rows all = {in, out, 0, 0, 1};
         p->set = 0;
@@ -139,31 +146,29 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     }
 }
 
-/* Columns first ... first + m - 1 of all rows. Prepared parameters of wide rows fill the second cache, and memory wants
- * to be read in long runs: so a few rows at a time, CHUNK columns of each in turn. Then parameters come from the first
- * cache for all but the first of them; or from registers, if the rows are in a cache too and can be read side by side. */
-#define GROUP 8
-#define CHUNK 512
+/* Columns first ... first + m - 1 of all rows: four rows side by side or one after the other. Side by side, parameters are
+ * loaded once for four, but four rows are harder to read ahead of. So where parameters fill the first cache, or where the
+ * array is in the second; on Zen 4, int8, times over a plain call, side by side and not: 0.25Mi elements, 1024 columns 1.3
+ * and 1.4; 16Mi, 1024 columns 1.8 and 1.2, 4096 columns 1.4 and 2.2. Prefetching helps neither. */
+#define PREPARED_BYTES ((size_t)20 << 10)
+#define NEAR_BYTES ((size_t)2 << 20)
 
 LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_run_params *p, int real, int kind, int how)
 {
     const size_t from = in_bytes(op, real, kind), each_in = in_packs(op, kind, &p->code);
     const size_t to = out_bytes(op, real, kind), each_out = out_packs(op, kind, &p->code);
-    const int stream = tile_streams(t, m * to / each_out);
-    const size_t chunk = m > BATCH ? CHUNK : m;
-    const int near = !t->stream && (size_t)t->rows * (size_t)t->n <= SIDE_BY_SIDE_BYTES / (from + to);
-    const ptrdiff_t together = shares_rows(real, kind) && near && each_in * each_out == 1 ? SIDE_BY_SIDE : 1;
-    p->ahead = ahead_of(t);
-    for (ptrdiff_t r = 0; r < t->rows; r += GROUP) {
-        const ptrdiff_t end = t->rows - r < GROUP ? t->rows : r + GROUP;
-        for (size_t c = 0; c < m; c += chunk)
-            for (ptrdiff_t k = r; k < end; k += together) {
-                const lane_rows rows = {t->in + k * t->in_step + (first + c) * from / each_in,
-                                        t->out + k * t->out_step + (first + c) * to / each_out,
-                                        t->in_step, t->out_step, (size_t)(together < end - k ? together : end - k)};
-                p->set = c;
-                lane_run(op, rows, m - c < chunk ? m - c : chunk, p, real, kind, how, BY_COLUMN, stream);
-            }
+    const int stream = tile_streams(t, m, m * to / each_out);
+    const size_t each_set = (op == FQ_dequantize ? 4 : op == FQ_quantize ? 8 : 12) + 4 * (real == FQ_f64 || p->batch->uneven);
+    const int shares = m * each_set > PREPARED_BYTES || (size_t)t->rows * (size_t)t->n <= NEAR_BYTES / (from + to);
+    const ptrdiff_t together = shares && shares_rows(real, kind) && each_in * each_out == 1 ? SIDE_BY_SIDE : 1;
+    p->ahead = 0;
+    p->set = 0;
+    for (ptrdiff_t r = 0; r < t->rows; r += together) {
+        const char *in = t->in + r * t->in_step + first * from / each_in;
+        char *out = t->out + r * t->out_step + first * to / each_out;
+        const ptrdiff_t n = together < t->rows - r ? together : t->rows - r;
+        const lane_rows rows = {in, out, t->in_step, t->out_step, (size_t)n};
+        lane_run(op, rows, m, p, real, kind, how, BY_COLUMN, stream);
     }
 }
 
