@@ -6,10 +6,10 @@ target, against an oracle that shares no code with the library (tests/c/oracle.c
     python -m tests.exhaustive --stride 4099    quick: every 4099th pattern of 32 bits
     python -m tests.exhaustive --write          all that has been found so far, to docs/exhaustive.md
 
-Each combination of types is tried with 7 pairs of a scale and a zero point, float codes with saturate=False too.
-Results are written as they come, and a run that was interrupted goes on where it was, unless the kernels have changed.
-TIME
-Ends with 1 if anything differs.
+Each combination of types is tried with 7 pairs of a scale and a zero point, float codes with saturate=False too. All of
+it takes about 5 hours of one core of an AMD EPYC: a minute and a half for each of the 182 combinations of a pair and
+types of 32 bits, most of it in the oracle. Results are written as they come, and a run that was interrupted goes on
+where it was, unless the kernels have changed. Ends with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ import fastquant as fq
 
 DOCUMENT = ROOT / "docs" / "exhaustive.md"
 RESULTS = ROOT / "build" / "exhaustive.jsonl"
-PART = 1 << 25  # inputs given to a process at a time: about half a second
+PART = 1 << 23  # inputs given to a process at a time: some tenths of a second
 
 
 class Progress:
@@ -53,8 +53,9 @@ class Progress:
         if not (last or (self.bar and now - self.shown > 0.2)):
             return
         self.shown, share = now, self.done / self.total
-        left = datetime.timedelta(seconds=round((now - self.start) * (1 / share - 1)))
-        line = f"[{'#' * int(30 * share):30}] {share:6.1%}, {left} left: {what}"
+        seconds = round((now - self.start) * (1 / share - 1))
+        left = f"{datetime.timedelta(seconds=seconds)} left" if share > 0.001 else "some time left"
+        line = f"[{'#' * int(30 * share):30}] {share:6.1%}, {left}: {what}"
         start, end = ("\r\x1b[K", "\n" if finished else "") if self.bar else ("", "\n")
         print(start, line, sep="", end=end, file=sys.stderr, flush=True)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import oracle
-from exhaustive_cases import CODES, KERNELS, PAIRS, TO, Case
+from exhaustive_cases import CODES, KERNELS, PAIRS, TO, Case, cases
 
 import fastquant as fq
 from fastquant import _kernels
@@ -46,14 +46,20 @@ def is_done(case: Case, step: int, targets: tuple[str, ...], kernels: tuple[str,
     return not wanted
 
 
-def table(results: Results) -> tuple[list[str], int, int]:
-    """Lines of Markdown, how many results they count and how many of these are wrong."""
-    best: dict[tuple[int, str, str, int, str], tuple[int, int]] = {}  # of two runs of a case, that of more inputs
+def combinations(results: Results) -> dict[tuple[int, str, str, int, str], tuple[int, int]]:
+    """Inputs and how many results were wrong, by kernel, real type, code type, pair and target."""
+    best: dict[tuple[int, str, str, int, str], tuple[int, int]] = {}  # of two runs, that of more inputs
     for line in results:
         case = Case(*line["case"])
         for kernel, target, wrong in line["wrong"]:
             key = KERNELS.index(kernel), case.real, case.code, case.pair, target
             best[key] = max(best.get(key, (0, 0)), (line["inputs"], wrong))
+    return best
+
+
+def table(results: Results) -> tuple[list[str], int, int]:
+    """Lines of Markdown, how many results they count and how many of these are wrong."""
+    best = combinations(results)
     targets = [target for target in fq.cpu.available() if any(key[-1] == target for key in best)]
     rows: dict[tuple[int, int, int], dict[str, list[tuple[int, int]]]] = {}
     for (kernel, real, code, _, target), found in best.items():
@@ -93,16 +99,35 @@ def first_line(*command: str) -> str:
 def revision() -> str:
     """Of the repository, which the compiled kernels may be older than."""
     changed = first_line("git", "status", "--porcelain", "--untracked-files=no", "--", "fastquant", "tests/c")
-    return first_line("git", "rev-parse", "--short=12", "HEAD") + (", with changes" if changed else "")
+    commit = first_line("git", "rev-parse", "--short=12", "HEAD")
+    return f"{commit}, with changes" if changed and commit != "unknown" else commit
+
+
+def coverage(results: Results) -> str:
+    """How much of all that there is to try has been tried in full."""
+    found = combinations(results)
+    everything = [
+        ((KERNELS.index(kernel), case.real, case.code, case.pair, target), case.patterns)
+        for case in cases()
+        for kernel in case.kernels
+        for target in fq.cpu.available()
+    ]
+    full = sum(found.get(key, (0, 0))[0] == patterns for key, patterns in everything)
+    if full == len(everything):
+        return "Every input of every combination of kernel, types, pair and target has been tried."
+    return (
+        f"**This is not all**: of {len(everything):,} combinations of kernel, types, pair and target {full:,} have "
+        f"been tried with every input, {len(found) - full:,} with some."
+    )
 
 
 HEAD = """\
 # Every input
 
-What `python -m tests.exhaustive` has found: every float32, float16 and bfloat16 number and every code through the
-kernels, on every target of one machine, compared bit for bit with [tests/c/oracle.c](../tests/c/oracle.c). That
-computes the README's formulas in integer arithmetic and shares no code with the library. `--help` tells how it is run;
-`python -m tests.exhaustive --write` writes this file.
+What `python -m tests.exhaustive` has found. It puts every float32, float16 and bfloat16 number and every code through
+the kernels, on every target of the machine, and compares the results bit for bit with those of
+[tests/c/oracle.c](../tests/c/oracle.c), which computes the README's formulas in integer arithmetic and shares no code
+with the library. `--help` tells how it is run; `python -m tests.exhaustive --write` writes this file.
 """
 
 LEGEND = """\
@@ -128,7 +153,7 @@ def document(results: Results) -> str:
         "scales and zero points, for int8": "; ".join(pairs) + ". Of float codes the zero point is 0",
     }
     parts = [HEAD, *(f"- {name}: {value}" for name, value in facts.items()), ""]
-    parts += [f"**{tried:,} results compared, {wrong:,} of them differ.**", ""]
+    parts += [f"**{tried:,} results compared, {wrong:,} of them differ.** {coverage(results)}", ""]
     firsts = [f"- {text}" for line in results for text in line["first"]]
     parts += [*firsts, ""] if firsts else []
     return "\n".join([*parts, LEGEND, *lines, ""])
