@@ -7,8 +7,8 @@ target, against an oracle that shares no code with the library (tests/c/oracle.c
     python -m tests.exhaustive --write          all that has been found so far, to docs/exhaustive.md
 
 Each combination of types is tried with 7 pairs of a scale and a zero point, float codes with saturate=False too. All of
-it takes about 5 hours of one core of an AMD EPYC: a minute and a half for each of the 182 combinations of a pair and
-types of 32 bits, most of it in the oracle. Results are written as they come, and a run that was interrupted goes on
+it takes about 5 hours of one core of an AMD EPYC, most of them in the oracle: one to two minutes for each of the 182
+combinations of a pair and types of 32 bits. Results are written as they come, and a run that was interrupted goes on
 where it was, unless the kernels have changed. Ends with 1 if anything differs.
 """
 
