@@ -27,6 +27,8 @@ PAGE = ROOT / "BENCHMARKS.md"
 FIGURES = ROOT / "bench" / "figures.json"
 PLOTS = ROOT / "bench" / "plots"
 
+WHY = "[docs/limits.md](docs/limits.md) tells why the others are not"
+
 Report = dict[str, Any]
 
 CAPTIONS = {
@@ -237,7 +239,7 @@ def _sections(report: Report) -> Iterator[str]:
         met = sum(row["met"] for row in report["budgets"])
         columns, rows = _bench_budgets.table_of(report["budgets"])
         rows = [[f"**{cell}**" if cell == "MISSED" else cell for cell in row] for row in rows]
-        yield from ("", "## Budgets", "", f"{met} of {len(rows)} are met.", "", *_table(columns, rows))
+        yield from ("", "## Budgets", "", f"{met} of {len(rows)} are met; {WHY}.", "", *_table(columns, rows))
     if "cost" in kinds:
         yield from _cost(report["cost"])
     if report.get("statements"):

@@ -111,7 +111,7 @@ def test_budgets_and_costs() -> None:
     budget = {"budget": "large", "kernel": "quantize", "code": "int8", "elements": 9, "threads": 1, "out": True}
     budgets = [budget | {"limit": "<= 1", "measured": 2.0, "met": False}]
     page = report.page(made_up(against("quantize", 768, NumPy=8.0), budgets=budgets))
-    assert "## Budgets\n\n0 of 1 are met." in page
+    assert "## Budgets\n\n0 of 1 are met;" in page
     assert "## Limits" not in page
     assert "| 2.00 | <= 1 | **MISSED** |" in page
     functions = ("quantize", "fake_quantize", "minmax", "dequantize")
