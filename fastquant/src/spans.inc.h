@@ -124,13 +124,15 @@ LANE void tile_rows(int op, const fq_tile *t, size_t first, size_t m, int single
     size_t runs = m, length = n;
     int stream = tile_streams(t, n, to);
     p->per_set = SIZE_MAX;
-    p->ahead = stream ? ahead_of(t) : 0;
     if (is_of_32(op, t, real, kind)) {
         const lane_rows all = {in, out, 0, 0, 1};
         p->set = 0;
-        lane_run(op, all, m * n, p, real, kind, how, BY_32, stream && ((uintptr_t)out & (STREAM_BYTES - 1)) == 0);
+        p->ahead = ahead_of(t);
+        /* Without a head: blocks begin where sets do. */
+        lane_run(op, all, m * n, p, real, kind, how, BY_32, t->stream && ((uintptr_t)out & (STREAM_BYTES - 1)) == 0);
         return;
     }
+    p->ahead = stream ? ahead_of(t) : 0;
     /* Short rows of whole blocks that follow each other are one run, in which the parameters change. */
     if (m > 1 && !single && n % BLOCK == 0 && n < BATCH && t->in_step == (ptrdiff_t)from
         && t->out_step == (ptrdiff_t)to) {
@@ -159,7 +161,8 @@ LANE void tile_columns(int op, const fq_tile *t, size_t first, size_t m, lane_ru
     const size_t to = out_bytes(op, real, kind), each_out = out_packs(op, kind, &p->code);
     const int stream = tile_streams(t, m, m * to / each_out);
     const size_t each_set = (op == FQ_dequantize ? 4 : op == FQ_quantize ? 8 : 12) + 4 * (real == FQ_f64 || p->batch->uneven);
-    const int shares = m * each_set > PREPARED_BYTES || (size_t)t->rows * (size_t)t->n <= NEAR_BYTES / (from + to);
+    const int near = !t->stream && (size_t)t->rows * (size_t)t->n <= NEAR_BYTES / (from + to);
+    const int shares = near || m * each_set > PREPARED_BYTES;
     const ptrdiff_t together = shares && shares_rows(real, kind) && each_in * each_out == 1 ? SIDE_BY_SIDE : 1;
     p->ahead = 0;
     p->set = 0;
