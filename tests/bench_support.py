@@ -56,3 +56,17 @@ def record(kernel: str, code: str, size: int, threads: int = 1, **row: Any) -> d
     ours = {"peer": "fastquant", "out": True, "time_over": {}, "speed_over": {}} | timed | row
     about = {"kernel": kernel, "code": code, "elements": size, "threads": threads, "bytes": 5 * size}
     return about | {"contenders": [ours, {"peer": "NumPy", "out": False} | timed]}
+
+
+# A machine as fastquant._bench_machine tells of one.
+ABOUT: dict[str, Any] = {
+    "cpu": "a CPU",
+    "cores": 2,
+    "caches": {"L1d": "32K", "L2": "1M"},
+    "memory": 1 << 34,
+    "system": "an OS",
+    "python": "3.11",
+    "target": "avx2",
+    "targets": ["portable", "avx2"],
+    "versions": {"numpy": "2.0"},
+}

@@ -6,24 +6,13 @@ import datetime
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
+from bench_support import ABOUT
 
 from fastquant import _bench_machine
 from fastquant._bench_machine import header, machine
 
-ABOUT: dict[str, Any] = {
-    "cpu": "a CPU",
-    "cores": 2,
-    "caches": {"L1d": "32K", "L2": "1M"},
-    "memory": 1 << 34,
-    "system": "an OS",
-    "python": "3.11",
-    "target": "avx2",
-    "targets": ["portable", "avx2"],
-    "versions": {"numpy": "2.0"},
-}
 RUN = {"date": "2026-01-02", "revision": "0123abc modified", "compiler": "gcc 13.2.0", "virtual": True}
 
 

@@ -10,23 +10,11 @@ from typing import Any
 
 import pytest
 import report
-from bench_support import bench, record
+from bench_support import ABOUT, bench, record
 
 from fastquant import _bench_plots
 from fastquant._bench_peers import PEERS
 from fastquant._report import UserError
-
-ABOUT = {
-    "cpu": "a CPU",
-    "cores": 2,
-    "caches": {"L1d": "32K", "L2": "1M"},
-    "memory": 1 << 34,
-    "system": "an OS",
-    "python": "3.11",
-    "target": "avx2",
-    "targets": ["portable", "avx2"],
-    "versions": {"numpy": "2.0"},
-}
 
 
 def made_up(*cases: dict[str, Any], **more: Any) -> dict[str, Any]:
