@@ -105,7 +105,7 @@ def _expected(case: Case, oracle: Oracle, x: np.ndarray) -> dict[str, np.ndarray
     q = oracle.quantize(x, scale, zero_point, code, real, case.saturate)
     # fake_quantize is dequantize(quantize(x)): the value of each code, looked up.
     beyond = "" if case.saturate else BEYOND
-    result = {QUANTIZE + beyond: q, FAKE + beyond: oracle.values(scale, zero_point, code, real)[q]}
+    result = {QUANTIZE + beyond: q, FAKE + beyond: oracle.values(scale, zero_point, code, real).take(q)}
     if code in PACKS and case.saturate:
         result[QUANTIZE + PACKED] = oracle.pack(q, code, PACKS[code])
     return result

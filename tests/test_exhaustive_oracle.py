@@ -212,7 +212,7 @@ MISTAKES = {
     # text of c/oracle.c, what replaces it, and a case in which that shows: source, code type, real type, pair
     "ties upwards": ("rest > half ||", "rest >= half ||", ("float16", "int8", "float16", 2)),
     "ties of floats upwards": ("rest > half ||", "rest >= half ||", ("float16", "float6_e2m3fn", "float16", 2)),
-    "the reciprocal": ("(dividend) / scale", "(dividend) * (1 / scale)", ("float32", "uint8", "float32", 5)),
+    "the reciprocal": ("(dividend)) / scale", "(dividend)) * (1 / scale)", ("float32", "uint8", "float32", 5)),
     "another NaN": ("code = f->lowest;", "code = 0;", ("bfloat16", "int4", "bfloat16", 0)),
     "NaN without sign": ("case FN: return sign |", "case FN: return", ("float16", "float8_e4m3fn", "float16", 0)),
     "-0": ("magnitude == 0 && f->kind == FNUZ", "0", ("float16", "float8_e5m2fnuz", "float16", 2)),

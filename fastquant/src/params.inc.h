@@ -13,9 +13,16 @@
 #define SPARE (4 * LANES)
 _Static_assert((FQ_ROOM_SETS + SPARE) * 20 <= FQ_ROOM_BYTES, "a tile's room has spare places for each array");
 
+/* Room for a batch on a stack. */
 typedef struct {
-    double bytes[(BATCH + SPARE) * 20 / sizeof(double)];
+    float scale[BATCH + SPARE], recip[BATCH + SPARE], rest[BATCH + SPARE], offset[BATCH + SPARE];
+    int32_t zero_point[BATCH + SPARE];
 } lane_room;
+
+typedef struct {
+    double scale[BATCH + SPARE], offset[BATCH + SPARE];
+    int32_t zero_point[BATCH + SPARE];
+} wide_room;
 
 typedef struct {
     float *scale, *recip, *rest, *offset;
@@ -41,23 +48,38 @@ LANE size_t batch_sets(const fq_tile *t, int columns)
     return columns && t->room && t->run == 1 ? FQ_ROOM_SETS : BATCH;
 }
 
-LANE lane_batch lane_batch_in(void *room, size_t sets)
+/* Of the tile's room if more sets are wanted than `own` has places for. */
+LANE lane_batch lane_batch_in(const fq_tile *t, size_t sets, lane_room *own)
 {
     lane_batch b;
-    b.scale = room;
-    b.recip = b.scale + sets + SPARE;
-    b.rest = b.recip + sets + SPARE;
-    b.offset = b.rest + sets + SPARE;
-    b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    if (sets > BATCH) {
+        b.scale = t->room;
+        b.recip = b.scale + sets + SPARE;
+        b.rest = b.recip + sets + SPARE;
+        b.offset = b.rest + sets + SPARE;
+        b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    } else {
+        b.scale = own->scale;
+        b.recip = own->recip;
+        b.rest = own->rest;
+        b.offset = own->offset;
+        b.zero_point = own->zero_point;
+    }
     return b;
 }
 
-LANE wide_batch wide_batch_in(void *room, size_t sets)
+LANE wide_batch wide_batch_in(const fq_tile *t, size_t sets, wide_room *own)
 {
     wide_batch b;
-    b.scale = room;
-    b.offset = b.scale + sets + SPARE;
-    b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    if (sets > BATCH) {
+        b.scale = t->room;
+        b.offset = b.scale + sets + SPARE;
+        b.zero_point = (int32_t *)(b.offset + sets + SPARE);
+    } else {
+        b.scale = own->scale;
+        b.offset = own->offset;
+        b.zero_point = own->zero_point;
+    }
     return b;
 }
 
@@ -158,20 +180,21 @@ LANE_CALL void lane_prepare(lane_batch *b, const fq_tile *t, size_t first, size_
 
 /* Each of the sets that are there, for the columns that share it; column 0 is number `phase` of the first. Vectors may
  * write beyond a set's last column: the next set comes after. */
-LANE void spread_f32(float *to, size_t sets, size_t run, size_t phase, size_t n)
+LANE void spread_32(void *to, size_t sets, size_t run, size_t phase, size_t n)
 {
-    float set[BATCH];
+    int32_t set[BATCH];
     size_t j = 0;
     memcpy(set, to, sets * sizeof *set);
     for (size_t i = 0; i < sets; i++) {
         const size_t end = (i + 1) * run - phase < n ? (i + 1) * run - phase : n;
+        const vi v = vi_set(set[i]);
         for (; j < end; j += LANES)
-            vf_store(to + j, vf_set(set[i]), 0);
+            memcpy((char *)to + j * sizeof *set, &v, sizeof v);
         j = end;
     }
 }
 
-LANE void spread_f64(double *to, size_t sets, size_t run, size_t phase, size_t n)
+LANE void spread_64(double *to, size_t sets, size_t run, size_t phase, size_t n)
 {
     double set[BATCH];
     memcpy(set, to, sets * sizeof *set);
@@ -183,14 +206,14 @@ LANE void spread_f64(double *to, size_t sets, size_t run, size_t phase, size_t n
 LANE_CALL void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
 {
     const size_t run = (size_t)t->run;
-    spread_f32(b->scale, sets, run, phase, n);
+    spread_32(b->scale, sets, run, phase, n);
     if (b->how != FQ_GENERAL) {
-        spread_f32(b->recip, sets, run, phase, n);
-        spread_f32(b->rest, sets, run, phase, n);
+        spread_32(b->recip, sets, run, phase, n);
+        spread_32(b->rest, sets, run, phase, n);
     }
     if (b->has_offset)
-        spread_f32(b->offset, sets, run, phase, n);
-    spread_f32((float *)b->zero_point, sets, run, phase, n);
+        spread_32(b->offset, sets, run, phase, n);
+    spread_32(b->zero_point, sets, run, phase, n);
 }
 
 LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
@@ -207,10 +230,10 @@ LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_
 LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
 {
     const size_t run = (size_t)t->run;
-    spread_f64(b->scale, sets, run, phase, n);
+    spread_64(b->scale, sets, run, phase, n);
     if (b->has_offset)
-        spread_f64(b->offset, sets, run, phase, n);
-    spread_f32((float *)b->zero_point, sets, run, phase, n);
+        spread_64(b->offset, sets, run, phase, n);
+    spread_32(b->zero_point, sets, run, phase, n);
 }
 
 /* For small floats that come `power` times too small: the same products, rounded the same, if all n scales have room. */

@@ -218,7 +218,7 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
     const size_t all = (size_t)(columns ? t->n : t->rows);
     const size_t most = batch_sets(t, columns);
     lane_room own;
-    lane_batch b = lane_batch_in(most > BATCH ? t->room : &own, most);
+    lane_batch b = lane_batch_in(t, most, &own);
     lane_run_params p;
     p.batch = &b;
     p.code = lane_code_of(t);
@@ -262,8 +262,8 @@ LANE void wide_batches(int op, const fq_tile *t, int kind, int columns)
     const int single = tile_is_single(t, columns);
     const size_t all = (size_t)(columns ? t->n : t->rows);
     const size_t most = batch_sets(t, columns);
-    lane_room own;
-    wide_batch w = wide_batch_in(most > BATCH ? t->room : &own, most);
+    wide_room own;
+    wide_batch w = wide_batch_in(t, most, &own);
     lane_run_params p;
     p.wide_batch = &w;
     p.code = lane_code_of(t);

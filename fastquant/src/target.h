@@ -2,6 +2,11 @@
 #ifndef FQ_TARGET_H
 #define FQ_TARGET_H
 
+/* Every body of lanes is inlined hundreds of times: without optimisation that takes compilers 20 GB. */
+#if defined(__GNUC__) && !defined(__OPTIMIZE__) && !defined(FQ_PORTABLE_ONLY)
+#define FQ_PORTABLE_ONLY 1
+#endif
+
 #if (defined(__x86_64__) || defined(_M_X64)) && !defined(FQ_PORTABLE_ONLY)
 #define FQ_HAVE_AVX2 1
 #else

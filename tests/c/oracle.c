@@ -4,7 +4,7 @@
  * Two operations are left to the machine, since the README's formulas are about them: the quotient x / scale and the
  * product level * scale, each of which IEEE 754 rounds once, to the nearest number, ties to even.
  *
- * Compile with -ffp-contract=off. Plain and slow: some 8 ns for an element with -O3, twice that with -O2. */
+ * Compile with -ffp-contract=off. Plain and slow: 6 to 8 ns for an element with -O3, twice that with -O2. */
 #include <float.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -199,13 +199,15 @@ static number integer(int64_t i)
 
 /* ---- the machine's floats ---- */
 
-static float as_float(number v)
+static float float_of(uint64_t code)
 {
-    const uint32_t bits = (uint32_t)encode(v, float32, 0);
+    const uint32_t bits = (uint32_t)code;
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
 }
+
+static float as_float(number v) { return float_of(encode(v, float32, 0)); }
 
 static double as_double(number v)
 {
@@ -258,10 +260,11 @@ void oracle_quantize(int real, const void *x, ptrdiff_t n, float scale, int32_t 
 {
     const format *from = &formats[real], *to = &formats[code];
     for (ptrdiff_t i = 0; i < n; i++) {
-        const number dividend = decode(load(x, i, from), from);
+        const uint64_t bits = load(x, i, from);
+        const number dividend = decode(bits, from);
         number quotient = dividend; /* NaN: its sign, which IEEE 754 leaves open for results */
         if (dividend.is != NOT_A_NUMBER)
-            quotient = from_float(as_float(dividend) / scale);
+            quotient = from_float((from == float32 ? float_of(bits) : as_float(dividend)) / scale);
         store(q, i, to, to->kind == INTEGER ? integer_code(quotient, zero_point, to) : encode(quotient, to, saturate));
     }
 }

@@ -1,0 +1,132 @@
+"""Builds of the extension that nobody ships, and the tests on them: with sanitizers, other compilers, other flags.
+
+    python -m tests.builds                      what there is
+    python -m tests.builds address              build it, and run the whole suite on it
+    python -m tests.builds address -- -k layouts -x
+
+Needs the build requirements of pyproject.toml and the extra `test` in this environment, and the compiler that a build
+names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here is changed. All of them
+compile the C files that are ours with -Wall -Wextra -Werror (Cython's file has warnings of its own).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+WARNINGS = "-Wall -Wextra -Werror"
+
+
+class Build(NamedTuple):
+    what: str
+    flags: str  # behind those of setup.py
+    compiler: str = "gcc"
+    runtime: str = ""  # a library that must be there before Python's own allocations
+    environment: tuple[tuple[str, str], ...] = ()  # of the tests
+    prefix: tuple[str, ...] = ()  # before the tests' command
+    tests: tuple[str, ...] = ()  # arguments of pytest; the whole suite
+
+
+SANITIZE = "-fno-omit-frame-pointer -g1 -O1 -fno-sanitize-recover=all -fsanitize="
+HALT = "halt_on_error=1:print_stacktrace=1"
+
+BUILDS = {
+    "address": Build(
+        "AddressSanitizer: reads and writes outside of arrays, use after free",
+        SANITIZE + "address",
+        runtime="libasan.so",
+        # Python itself keeps what it allocates; leaks are counted by tests/test_leaks.py.
+        environment=(("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1"),),
+    ),
+    "undefined": Build(
+        "UndefinedBehaviorSanitizer, and casts of floats to integers that do not hold them",
+        SANITIZE + "undefined,float-cast-overflow",
+        runtime="libubsan.so",
+        environment=(("UBSAN_OPTIONS", HALT),),
+    ),
+    "O0": Build("without optimisation; the portable target only", "-O0"),
+    "gcc": Build("gcc as it is installed, -O3", ""),
+    "clang": Build("clang as it is installed, -O3", "", compiler="clang"),
+}  # fmt: skip
+
+
+def compiler_of(build: Build, directory: Path) -> Path:
+    """A command that compiles like the build's compiler, and is strict with the files that are ours."""
+    wrapper = directory / "cc"
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$*" in *" -c fastquant/src/"*) exec {build.compiler} "$@" {WARNINGS};; esac\n'
+        f'exec {build.compiler} "$@"\n'
+    )
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    return wrapper
+
+
+def make(build: Build, directory: Path) -> Path:
+    """The package, built in a copy of the sources; the directory to import it from."""
+    source = directory / "source"
+    for name in ("fastquant", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "sbom.py"):
+        path = ROOT / name
+        if path.is_dir():
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "_kernels.c"))
+        else:
+            shutil.copy2(path, source / name)
+    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    flags = {"FASTQUANT_CFLAGS": build.flags, "CFLAGS": "-g1" if "-g1" in build.flags else "", "LDFLAGS": build.flags}
+    environment = os.environ | flags | {"CC": str(compiler_of(build, directory))}
+    subprocess.run(command, cwd=source, env=environment, check=True)
+    return source
+
+
+def runtime_of(build: Build) -> str:
+    found = subprocess.run(
+        [build.compiler, f"-print-file-name={build.runtime}"], capture_output=True, text=True, check=True
+    )
+    return found.stdout.strip()
+
+
+def test(build: Build, package: Path, arguments: list[str]) -> int:
+    environment = os.environ | {"PYTHONPATH": str(package)} | dict(build.environment)
+    if build.runtime:
+        environment["LD_PRELOAD"] = runtime_of(build)
+    command = [*build.prefix, sys.executable, "-P", "-m", "pytest", "-q", *(arguments or build.tests)]
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.builds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="?", choices=BUILDS, help="; ".join(f"{n}: {b.what}" for n, b in BUILDS.items()))
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="build there, or take the build that is there")
+    parser.add_argument("pytest", nargs="*", help="arguments for pytest, behind --")
+    options = parser.parse_args(argv)
+    if options.name is None:
+        parser.print_help()
+        return 0
+    build = BUILDS[options.name]
+    if shutil.which(build.compiler) is None:
+        parser.error(f"no {build.compiler} here")
+    with tempfile.TemporaryDirectory(prefix="fastquant-build-") as temporary:
+        directory = options.keep or Path(temporary)
+        directory.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        package = directory / "source"
+        if not list(package.glob("fastquant/_kernels*.so")):
+            package = make(build, directory)
+            print(f"{options.name}: built in {time.monotonic() - began:.0f} s", flush=True)
+        code = test(build, package, options.pytest)
+        print(f"{options.name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s")
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
