@@ -5,7 +5,7 @@
     python -m tests.builds address -- -k layouts -x
 
 Needs the build requirements of pyproject.toml and the extra `test` in this environment, and the compiler that a build
-names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here is changed. All of them
+names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here changes. All of them
 compile the C files that are ours with -Wall -Wextra -Werror (Cython's file has warnings of its own).
 """
 
@@ -36,7 +36,7 @@ class Build(NamedTuple):
     tests: tuple[str, ...] = ()  # arguments of pytest; the whole suite
 
 
-SANITIZE = "-fno-omit-frame-pointer -g1 -O1 -fno-sanitize-recover=all -fsanitize="
+SANITIZE = "-O1 -g1 -fno-omit-frame-pointer -DFQ_CALLS -fno-sanitize-recover=all -fsanitize="
 HALT = "halt_on_error=1:print_stacktrace=1"
 
 BUILDS = {
@@ -53,7 +53,7 @@ BUILDS = {
         runtime="libubsan.so",
         environment=(("UBSAN_OPTIONS", HALT),),
     ),
-    "O0": Build("without optimisation; the portable target only", "-O0"),
+    "O0": Build("without optimisation", "-O0"),
     "gcc": Build("gcc as it is installed, -O3", ""),
     "clang": Build("clang as it is installed, -O3", "", compiler="clang"),
 }  # fmt: skip

@@ -119,6 +119,33 @@ def calls_of_runs() -> int:
     return calls
 
 
+def calls_at_offsets() -> int:
+    """Arrays at every distance from a guard page, up to a line of a cache, and so misaligned ones; what is around an
+    output stays as it was."""
+    calls, untouched = 0, 0xA5
+    sources, outs = Guarded(PAGE), Guarded(PAGE)
+
+    def place(memory: Guarded, nbytes: int, distance: int, from_end: bool) -> slice:
+        start = memory.size - nbytes - distance if from_end else distance
+        return slice(start, start + nbytes)
+
+    for kernel, real, code in ELEMENTWISE:
+        source = pool(kernel, real, code, 0.1, 0, 257)
+        expected = reference(kernel, source, 0.1, 0, code, real)
+        for n, distance, from_end in itertools.product((1, 19, 65, 257), range(64), (False, True)):
+            at = place(sources, source.itemsize * n, distance, from_end)
+            to = place(outs, expected.itemsize * n, (7 * distance + 3) % 64, not from_end)
+            sources.memory[at] = source[:n].view(np.uint8)
+            outs.memory[:] = untouched
+            x, out = sources.memory[at].view(source.dtype), outs.memory[to].view(expected.dtype)
+            check(run(kernel, x, 0.1, 0, code, real, out=out), expected[:n])
+            outs.memory[to] = untouched
+            if not (outs.memory == untouched).all():
+                raise AssertionError("written beside an output")
+            calls += 1
+    return calls
+
+
 class Rows:
     """Rows of a tile at either end of guarded memory, one element apart, and what lies between them."""
 
@@ -275,7 +302,12 @@ def main(target: str, streaming: bool) -> int:
     _kernels.set_stream_from(0 if streaming else 1 << 62)
     with fq.cpu.use(target):
         tiles = (calls_of_tiles, calls_of_shared_parameters, calls_of_packed_tiles)
-        return calls_of_runs() + calls_of_bare_loops() + sum(calls(target, streaming) for calls in tiles)
+        return (
+            calls_of_runs()
+            + calls_at_offsets()
+            + calls_of_bare_loops()
+            + sum(calls(target, streaming) for calls in tiles)
+        )
 
 
 def prove_guards_work() -> None:

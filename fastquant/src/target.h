@@ -2,11 +2,6 @@
 #ifndef FQ_TARGET_H
 #define FQ_TARGET_H
 
-/* Every body of lanes is inlined hundreds of times: without optimisation that takes compilers 20 GB. */
-#if defined(__GNUC__) && !defined(__OPTIMIZE__) && !defined(FQ_PORTABLE_ONLY)
-#define FQ_PORTABLE_ONLY 1
-#endif
-
 #if (defined(__x86_64__) || defined(_M_X64)) && !defined(FQ_PORTABLE_ONLY)
 #define FQ_HAVE_AVX2 1
 #else
@@ -27,8 +22,13 @@
 #define FQ_HAVE_NEON 0
 #endif
 
-/* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. */
-#if defined(_MSC_VER) && !defined(__clang__)
+/* Span bodies rely on constant arguments becoming constants: the compiler may not decline to inline. Without optimisation,
+ * or with the checks of sanitizers in each of thousands of copies, that would take it hours and 20 GB; there, they are
+ * functions (FQ_CALLS for sanitizers). */
+#if defined(FQ_CALLS) || (defined(__GNUC__) && !defined(__OPTIMIZE__))
+#define LANE static __attribute__((unused))
+#define LANE_CALL LANE
+#elif defined(_MSC_VER) && !defined(__clang__)
 #define LANE static __forceinline
 #define LANE_CALL static __declspec(noinline)
 #else
