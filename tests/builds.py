@@ -49,7 +49,8 @@ BUILDS = {
     ),
     "undefined": Build(
         "UndefinedBehaviorSanitizer, and casts of floats to integers that do not hold them",
-        SANITIZE + "undefined,float-cast-overflow",
+        # Python's own flags say that signed integers wrap, which would leave overflows out.
+        SANITIZE + "undefined,float-cast-overflow -fno-wrapv -fstrict-overflow",
         runtime="libubsan.so",
         environment=(("UBSAN_OPTIONS", HALT),),
     ),
@@ -97,7 +98,11 @@ def test(build: Build, package: Path, arguments: list[str]) -> int:
     environment = os.environ | {"PYTHONPATH": str(package)} | dict(build.environment)
     if build.runtime:
         environment["LD_PRELOAD"] = runtime_of(build)
-    command = [*build.prefix, sys.executable, "-P", "-m", "pytest", "-q", *(arguments or build.tests)]
+    python = [*build.prefix, sys.executable, "-P"]
+    imported = "import fastquant._kernels; print(fastquant._kernels.__file__)"
+    done = subprocess.run([*python, "-c", imported], env=environment, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).is_relative_to(package), f"{done.stdout} instead of the build in {package}"
+    command = [*python, "-m", "pytest", "-q", *(arguments or build.tests)]
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
@@ -107,8 +112,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("name", nargs="?", choices=BUILDS, help="; ".join(f"{n}: {b.what}" for n, b in BUILDS.items()))
     parser.add_argument("--keep", type=Path, metavar="DIR", help="build there, or take the build that is there")
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest, behind --")
-    options = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    split = given.index("--") if "--" in given else len(given)  # behind it: for pytest
+    options = parser.parse_args(given[:split])
     if options.name is None:
         parser.print_help()
         return 0
@@ -123,7 +129,7 @@ def main(argv: list[str] | None = None) -> int:
         if not list(package.glob("fastquant/_kernels*.so")):
             package = make(build, directory)
             print(f"{options.name}: built in {time.monotonic() - began:.0f} s", flush=True)
-        code = test(build, package, options.pytest)
+        code = test(build, package, given[split + 1 :])
         print(f"{options.name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s")
         return code
 
