@@ -31,7 +31,7 @@ def _text_of(path: Path) -> str:
     return ""
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     if match := re.search(r"^model name\s*:\s*(.+)$", _text_of(Path("/proc/cpuinfo")), re.MULTILINE):
         return match[1]
     mac = _output_of("sysctl", "-n", "machdep.cpu.brand_string") if sys.platform == "darwin" else ""
@@ -42,7 +42,7 @@ def cpu_kind() -> str:
     """Vendor, family and model number, where Linux tells them: different CPUs may have one name."""
     text = _text_of(Path("/proc/cpuinfo"))
     found = dict(re.findall(r"^(vendor_id|cpu family|model)\s*:\s*(.+)$", text, re.MULTILINE))
-    return " ".join(found.values()) if len(found) == 3 else _cpu_model()
+    return " ".join(found.values()) if len(found) == 3 else cpu_model()
 
 
 def _is_virtual() -> bool | None:
@@ -51,7 +51,7 @@ def _is_virtual() -> bool | None:
     return "hypervisor" in flags[1].split() if flags else None
 
 
-def _revision(package: Path = Path(fq.__file__).parent) -> str:
+def revision(package: Path = Path(fq.__file__).parent) -> str:
     """The commit that is checked out, and whether files are not as they are there; "" outside a checkout of fastquant.
 
     A package installed somewhere below a checkout of something else is none.
@@ -76,9 +76,9 @@ def _caches() -> dict[str, str]:
 def machine() -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "revision": _revision(),
+        "revision": revision(),
         "compiler": _kernels.compiler(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "virtual": _is_virtual(),
         "cores": os.cpu_count(),
         "caches": _caches(),

@@ -16,6 +16,7 @@ from exhaustive_cases import CODES, KERNELS, PAIRS, TO, Case, cases
 
 import fastquant as fq
 from fastquant import _kernels
+from fastquant._bench_machine import cpu_model, revision
 
 ROOT = Path(__file__).resolve().parents[1]
 READ = (*CODES, "int32")
@@ -79,28 +80,12 @@ def table(results: Results) -> tuple[list[str], int, int]:
 # ---- the document ----
 
 
-def cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
 def first_line(*command: str) -> str:
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return (done.stdout.splitlines() or [""])[0]
-
-
-def revision() -> str:
-    """Of the repository, which the compiled kernels may be older than."""
-    changed = first_line("git", "status", "--porcelain", "--untracked-files=no", "--", "fastquant", "tests/c")
-    commit = first_line("git", "rev-parse", "--short=12", "HEAD")
-    return f"{commit}, with changes" if changed and commit != "unknown" else commit
 
 
 def coverage(results: Results) -> str:
@@ -145,8 +130,8 @@ def document(results: Results) -> str:
     seconds = round(sum(line["seconds"] for line in results))
     facts = {
         "date": f"{datetime.date.today()}",
-        "revision": f"{revision()} (kernels and oracle: {identity()})",
-        "CPU": cpu_name(),
+        "revision": f"{revision() or 'unknown'} (kernels and oracle: {identity()})",
+        "CPU": cpu_model(),
         "oracle compiled by": f"{first_line(cc, '--version') if cc else 'unknown'}, `{' '.join(oracle.FLAGS)}`",
         "Python, NumPy": f"{platform.python_version()}, {np.__version__}",
         "time": f"{datetime.timedelta(seconds=seconds)}",

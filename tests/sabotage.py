@@ -1,9 +1,13 @@
 """Does a mistake in the kernels turn a test red? Makes each mistake of sabotage_edits.py in a copy of the tree,
 rebuilds the copy, and runs the tests on it until one fails.
 
-    python tests/sabotage.py                    all of them: about 45 s each with ccache; --jobs 2 for two at a time
+    python tests/sabotage.py                    all of them: about 20 s each with ccache; --jobs 2 for two at a time
     python tests/sabotage.py --list
     python tests/sabotage.py "no tail" columns  those whose names contain one of these
+    python tests/sabotage.py --write            a table of what has been found, to docs/mutation.md
+
+What is found is written to build/sabotage.jsonl as it comes. A run goes on where the last one was: an edit is tried
+again if it survived, or if its file or the edit itself has changed.
 
 Exit status 0 if every mistake is found, 1 if one survives, 2 if the script itself has a problem: a text that is not in
 its file as often as it says, an edit that does not compile, tests that fail without any edit.
@@ -32,8 +36,11 @@ from pathlib import Path
 from queue import Queue
 
 from sabotage_edits import EDITS, Edit
+from sabotage_results import ERROR, KILLED, NOT_HERE, SURVIVED, Found, document, key_of, read, write
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "build" / "sabotage.jsonl"
+DOCUMENT = ROOT / "docs" / "mutation.md"
 COPIED = ["setup.py", "sbom.py", "pyproject.toml", "README.md", "LICENSE", ".github", "fastquant", "tests"]
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
 
@@ -103,15 +110,15 @@ class Tree:
                 shutil.copytree(source, path / name, ignore=LEFT_OUT)
             elif source.exists():
                 shutil.copy2(source, path / name)
-        setup = path / "setup.py"  # optimised less: the same results, two thirds of the time
-        setup.write_text(setup.read_text().replace('"-O3"', '"-O1"'))
         self.environment = {**os.environ, "PYTHONPATH": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.environment["FASTQUANT_CFLAGS"] = "-O1 -DFQ_CALLS"  # the same results, compiled in seconds
         self.environment.pop("FASTQUANT_CPU", None)
         if shutil.which("ccache"):
             compiler = sysconfig.get_config_var("CC") or "cc"
             cache = str(path.parent / "ccache")
             self.environment |= {"CC": f"ccache {compiler}", "CCACHE_NOHASHDIR": "1", "CCACHE_DIR": cache}
         self.built_as_is = False
+        self.translated = False  # whether what Cython has made is of the files without an edit
 
     def run(self, *arguments: str, seconds: float | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -124,15 +131,19 @@ class Tree:
             timeout=seconds,
         )
 
-    def build(self, as_is: bool) -> None:
-        """From nothing: no object of an earlier build is used. as_is: no compiled source has been edited."""
+    def build(self, edited: str) -> None:
+        """From nothing: no object of an earlier build is used. `edited`: the ending of the name of the edited file."""
+        as_is, of_cython = edited in ("", ".py"), edited in (".pyx", ".pxi", ".pxd")
         if as_is and self.built_as_is:
             return
         self.built_as_is = False
         shutil.rmtree(self.path / "build", ignore_errors=True)
-        for pattern in ("*.so", "*.pyd", "_kernels.c"):
+        for pattern in ("*.so", "*.pyd"):
             for old in (self.path / "fastquant").glob(pattern):
                 old.unlink()
+        if of_cython or not self.translated:
+            (self.path / "fastquant" / "_kernels.c").unlink(missing_ok=True)
+        self.translated = not of_cython
         built = self.run("setup.py", "-q", "build_ext", "--inplace", "--force")
         if built.returncode:
             raise Broken("does not compile:\n" + built.stderr.strip()[-1500:])
@@ -142,13 +153,22 @@ class Tree:
         self.built_as_is = as_is
 
     def test(self, *options: str, first: Sequence[str] = ()) -> tuple[bool, list[str]]:
-        """Whether all passed, and the tests that failed; those of some files are run before the others."""
-        tests = [f"tests/test_{name}.py" for name in (*first, *(name for name in TESTS if name not in first))]
+        """Whether all passed, and the tests that failed; those of some files are run before the others are read."""
+        if first:
+            passed, failed = self.test_files(options, first)
+            if not passed:
+                return passed, failed
+        return self.test_files(options, [name for name in TESTS if name not in first])
+
+    def test_files(self, options: Sequence[str], names: Sequence[str]) -> tuple[bool, list[str]]:
+        tests = [f"tests/test_{name}.py" for name in names]
         command = ("-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests)
         try:
             done = self.run(*command, seconds=HANGS)
         except subprocess.TimeoutExpired:
             return False, [f"(no end within {HANGS} s)"]
+        if done.returncode == 5:  # none of the target in these files
+            return True, []
         failed = re.findall(r"^(?:FAILED|ERROR) (tests/\S+::.+?|tests/\S+)(?: - .*)?$", done.stdout, re.MULTILINE)
         if done.returncode < 0:
             # The process died, as it may with a wrong address: the traceback names the test.
@@ -186,27 +206,31 @@ def edited(edit: Edit, path: Path) -> str:
     return text
 
 
-def outcome(edit: Edit, tree: Tree, options: list[str], available: list[str]) -> tuple[str, str]:
-    """("killed", by what), ("SURVIVED", "") or ("ERROR", why)."""
+def outcome(edit: Edit, tree: Tree, options: list[str], available: list[str]) -> Found:
+    """What became of it, and by what it was found or why it could not be tried."""
+    path = place_of(edit, tree)
+    original, times = path.read_text(), path.stat()
+    found = Found(edit.name, key_of(edit, original), str(path.relative_to(tree.path)), NOT_HERE, "")
     target = target_of(edit)
     if target:
+        if target not in available:
+            return found
         options = [*options, "-k", " and ".join(f"not {name}" for name in available if name != target)]
-    path = place_of(edit, tree)
-    original = path.read_text()
     try:
         path.write_text(edited(edit, path))
-        tree.build(as_is=path.suffix == ".py")
+        tree.build(path.suffix)
         passed, failed = tree.test("-x", *options, first=LIKELY.get(path.name, ()))
-        return ("SURVIVED", "") if passed else ("killed", " ".join(failed))
+        return found._replace(result=SURVIVED if passed else KILLED, by=" ".join(failed))
     except Broken as error:
-        return "ERROR", str(error)
+        return found._replace(result=ERROR, by=str(error))
     finally:
         path.write_text(original)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))  # what was made of it is still of it
 
 
 def baseline(tree: Tree, deselect_failing: bool) -> list[str]:
     """Options for the other runs, once the tests have passed without any edit."""
-    tree.build(as_is=True)
+    tree.build("")
     passed, failed = tree.test()
     if passed:
         return []
@@ -216,12 +240,35 @@ def baseline(tree: Tree, deselect_failing: bool) -> list[str]:
     return [f"--deselect={name}" for name in failed]
 
 
+def known(edits: Sequence[Edit], tree: Tree, results: Path) -> list[Found | None]:
+    """What has been found already of each edit, as its file is now."""
+    before = read(results)
+    return [before.get((edit.name, key_of(edit, place_of(edit, tree).read_text()))) for edit in edits]
+
+
+def try_all(edits: Sequence[Edit], trees: Queue[Tree], options: list[str], available: list[str], results: Path) -> None:
+    printing = threading.Lock()
+
+    def work(edit: Edit) -> None:
+        tree = trees.get()
+        found = outcome(edit, tree, options, available)
+        trees.put(tree)
+        with printing:
+            write(results, found)
+            print(f"{found.result:9} {found.edit:55} {found.by}", flush=True)
+
+    with ThreadPoolExecutor(trees.qsize()) as workers:
+        list(workers.map(work, sorted(edits, key=lambda e: not e.file.endswith(".py"))))  # those need no build
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="only edits whose name contains one of these")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--jobs", type=int, default=1, help="so many at a time")
     parser.add_argument("--deselect-failing", action="store_true", help="leave out tests that fail without any edit")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="default: build/sabotage.jsonl")
+    parser.add_argument("--write", action="store_true", help="try nothing, but write the results to docs/mutation.md")
     arguments = parser.parse_args()
     edits = [e for e in EDITS if not arguments.names or any(name in e.name for name in arguments.names)]
     if not edits or len({e.name for e in EDITS}) != len(EDITS):
@@ -230,38 +277,32 @@ def main() -> int:
         print(*(f"{e.name}  ({e.file})" for e in edits), sep="\n")
         return 0
 
-    counts = {"killed": 0, "SURVIVED": 0, "ERROR": 0, "not here": 0}
-    printing = threading.Lock()
     with tempfile.TemporaryDirectory(prefix="fastquant-sabotage-") as directory:
         trees: Queue[Tree] = Queue()
         for i in range(max(1, arguments.jobs)):
             trees.put(Tree(Path(directory).resolve() / str(i)))
         tree = trees.get()
         try:
-            for edit in edits:
-                place_of(edit, tree)
-            options = baseline(tree, arguments.deselect_failing)
-            available = tree.run("-c", "import fastquant as fq; print(*fq.cpu.available())").stdout.split()
+            before = known(edits, tree, arguments.results)
+            if not arguments.write:
+                todo = [e for e, row in zip(edits, before, strict=True) if row is None or row.result != KILLED]
+                options = baseline(tree, arguments.deselect_failing) if todo else []
+                available = tree.run("-c", "import fastquant as fq; print(*fq.cpu.available())").stdout.split()
+                trees.put(tree)
+                try_all(todo, trees, options, available, arguments.results)
+                before = known(edits, tree, arguments.results)
         except Broken as error:
             print(error, file=sys.stderr)
             return 2
-        trees.put(tree)
+    rows = [row for row in before if row]
+    if arguments.write:
+        import fastquant as fq
+        from fastquant._bench_machine import cpu_model, revision
 
-        def work(edit: Edit) -> None:
-            if target_of(edit) in ("", *available):
-                tree = trees.get()
-                result, by = outcome(edit, tree, options, available)
-                trees.put(tree)
-            else:
-                result, by = "not here", ""
-            with printing:
-                counts[result] += 1
-                print(f"{result:9} {edit.name:55} {by}", flush=True)
-
-        with ThreadPoolExecutor(max(1, arguments.jobs)) as workers:
-            list(workers.map(work, sorted(edits, key=lambda e: not e.file.endswith(".py"))))  # those need no build
-    print(", ".join(f"{count} {result}" for result, count in counts.items()))
-    return 2 if counts["ERROR"] else 1 if counts["SURVIVED"] else 0
+        DOCUMENT.write_text(document(rows, fq.cpu.available(), cpu_model(), revision()), encoding="utf-8")
+    counts = {kind: sum(row.result == kind for row in rows) for kind in (KILLED, SURVIVED, ERROR, NOT_HERE)}
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items()), f"of {len(edits)}")
+    return 2 if counts[ERROR] else 1 if counts[SURVIVED] else 0
 
 
 if __name__ == "__main__":

@@ -67,15 +67,15 @@ def test_revisions(tmp_path: Path) -> None:
     package.mkdir()
     file = package / "__init__.py"
     file.write_text("")
-    assert _bench_machine._revision(package) == ""
+    assert _bench_machine.revision(package) == ""
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "First")
     git("tag", "v1")
     commit = git("rev-parse", "--short", "HEAD")
-    assert _bench_machine._revision(package) == commit
+    assert _bench_machine.revision(package) == commit
     file.write_text("changed")
-    assert _bench_machine._revision(package) == f"{commit} modified"
+    assert _bench_machine.revision(package) == f"{commit} modified"
     installed = tmp_path / ".venv" / "site-packages" / "fastquant"
     installed.mkdir(parents=True)
-    assert _bench_machine._revision(installed) == ""
+    assert _bench_machine.revision(installed) == ""

@@ -1,0 +1,75 @@
+"""What runs of sabotage.py have found: a line of JSON for each edit, and the table made of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sabotage_files import Edit
+
+KILLED, SURVIVED, ERROR, NOT_HERE = "killed", "SURVIVED", "ERROR", "not here"
+
+
+class Found(NamedTuple):
+    edit: str
+    key: str
+    file: str
+    result: str
+    by: str
+
+
+def key_of(edit: Edit, text: str) -> str:
+    """Of what is tried: the edit, and the file that it is made in."""
+    return hashlib.sha256(json.dumps([edit.pairs, text]).encode()).hexdigest()[:16]
+
+
+def read(path: Path) -> dict[tuple[str, str], Found]:
+    """By edit and key, the last of each."""
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    rows = [Found(**json.loads(line)) for line in lines if line.endswith("}")]  # an interrupt may have cut one
+    return {(row.edit, row.key): row for row in rows}
+
+
+def write(path: Path, row: Found) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row._asdict()) + "\n")
+
+
+HEAD = """\
+# Mistakes made on purpose
+
+What `python tests/sabotage.py` has found. It makes each of the mistakes listed in `tests/sabotage_*.py` in a copy of
+the sources, builds it, and runs the tests until one fails; a mistake that no test sees *survives*, and the tests are not
+good enough. `--list` prints the mistakes, `--write` writes this file.
+"""
+
+
+def document(rows: Sequence[Found], targets: Sequence[str], cpu: str, revision: str) -> str:
+    kinds = (KILLED, SURVIVED, ERROR, NOT_HERE)
+    files: dict[str, list[Found]] = {}
+    for row in rows:
+        files.setdefault(row.file, []).append(row)
+
+    def counts(some: Sequence[Found]) -> list[str]:
+        return [f"{sum(row.result == kind for row in some):,}" for kind in kinds]
+
+    lines = [
+        *(f"| {' | '.join(('file', 'mistakes', *kinds))} |", "| --- |" + " ---: |" * (1 + len(kinds))),
+        *(f"| `{file}` | {len(some):,} | {' | '.join(counts(some))} |" for file, some in sorted(files.items())),
+        f"| all | {len(rows):,} | {' | '.join(counts(rows))} |",
+    ]
+    others = [f"- {row.result}: {row.edit} (`{row.file}`)" for row in rows if row.result in (SURVIVED, ERROR)]
+    facts = [
+        f"- date: {time.strftime('%Y-%m-%d', time.gmtime())}",
+        f"- revision: {revision or 'unknown'}",
+        f"- CPU: {cpu}; targets: {', '.join(targets)}",
+        "- *not here*: the edit is of a target that this CPU does not have",
+    ]
+    return "\n".join([HEAD, *facts, "", *lines, *([""] if others else []), *others, ""])
