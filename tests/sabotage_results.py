@@ -46,7 +46,7 @@ HEAD = """\
 # Mistakes made on purpose
 
 What `python tests/sabotage.py` has found. It makes each of the mistakes listed in `tests/sabotage_*.py` in a copy of
-the sources, builds it, and runs the tests until one fails; a mistake that no test sees *survives*, and the tests are not
+the sources, builds it, and runs the tests until one fails; a mistake that no test sees *survives*: the tests are not
 good enough. `--list` prints the mistakes, `--write` writes this file.
 """
 
