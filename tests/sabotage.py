@@ -3,7 +3,7 @@ rebuilds the copy, and runs the tests on it until one fails.
 
     python tests/sabotage.py                    all of them: about 20 s each with ccache; --jobs 2 for two at a time
     python tests/sabotage.py --list
-    python tests/sabotage.py "no tail" columns  those whose names contain one of these
+    python tests/sabotage.py clamp columns      those whose names contain one of these
     python tests/sabotage.py --write            a table of what has been found, to docs/mutation.md
 
 What is found is written to build/sabotage.jsonl as it comes. A run goes on where the last one was: an edit is tried
