@@ -54,6 +54,14 @@ BUILDS = {
         runtime="libubsan.so",
         environment=(("UBSAN_OPTIONS", HALT),),
     ),
+    "valgrind": Build(
+        "Memcheck: values that nobody has written; of the calls of many kinds, since it takes 40 times as long",
+        "-O1 -g1 -DFQ_CALLS",
+        # Python's own allocator hands out parts of blocks, and would hide where ours end.
+        environment=(("PYTHONMALLOC", "malloc"),),
+        prefix=("valgrind", "-q", "--error-exitcode=9", f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}"),
+        tests=tuple(f"tests/test_{name}.py" for name in ("plain_calls", "rows", "minmax", "span_packs", "quantizers")),
+    ),
     "O0": Build("without optimisation", "-O0"),
     "gcc": Build("gcc as it is installed, -O3", ""),
     "clang": Build("clang as it is installed, -O3", "", compiler="clang"),
