@@ -24,7 +24,8 @@ def extremes(a: Array, grid: Grid) -> Range:
     lo = np.empty(grid.shape, arithmetic_dtype(a.dtype))
     hi = np.empty_like(lo)
     if a.size and not _kernels.extremes(a, lo, hi, grid.strides, grid.block_axis, grid.block):
-        where = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
+        with np.errstate(all="ignore"):  # a signaling NaN
+            where = np.unravel_index(int(np.argmin(np.isfinite(a))), a.shape)
         at = f" at index {where[0] if a.ndim == 1 else tuple(map(int, where))}" if a.ndim else ""
         raise ValueError(f"x: got {a[where]}{at}, expected finite values: NaN and infinity have no scale")
     return Range(lo, hi)

@@ -323,7 +323,8 @@ def _division(a: Array, scale: Array, precision: Any) -> tuple[Array, Array, str
             raise ValueError(f"precision: got {number}, expected 0, {_list(_PRECISIONS, numbers=True)}")
     if kind in ("float32", "float64"):
         if kind == "float64" or a.dtype == np.int32:
-            a = a.astype(kind)
+            with np.errstate(all="ignore"):  # a signaling NaN
+                a = a.astype(kind)
         return a, scale.astype(kind, copy=False), None
     if a.dtype == np.int32:
         a = _rounded(a, kind)

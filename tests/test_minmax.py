@@ -51,6 +51,17 @@ def test_every_nan(target, real):
                 fq.minmax(x)
 
 
+@pytest.mark.parametrize("real", ["float16", "bfloat16"])
+def test_every_nan_of_a_half(target, real):
+    """Without a warning: signaling ones are no invalid operation of the caller's."""
+    x = every_half(real)
+    with np.errstate(invalid="ignore"):
+        nans = x[np.isnan(x)].view(np.uint16)
+    for nan in nans:
+        with pytest.raises(ValueError, match="x: got nan at index 1,"):
+            fq.minmax(np.array([0, nan], np.uint16).view(real_dtype(real)))
+
+
 def test_signalling_nan_keeps_its_bits_in_this_test():
     x = boundary_f32()
     assert (x[np.isnan(x)].view(np.uint32) & 0x400000 == 0).any()

@@ -240,6 +240,15 @@ def test_dynamic_computes_in_float32():
     assert zero_points_differ > 10
 
 
+@pytest.mark.parametrize("real", ["float16", "bfloat16"])
+def test_signaling_nan_is_converted_without_a_warning(real):
+    every = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16).view(dtype_of(real))
+    with np.errstate(invalid="ignore"):
+        x = every[np.isnan(every)]
+    assert (fqo.quantize_linear(x, np.int32(1), output_dtype=3) == -128).all()
+    assert (fqo.quantize_linear(x, f32(1), output_dtype=3, precision=11) == -128).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", [0, 17, 39])
 def test_dynamic_refuses_what_has_no_scale(value, place):
