@@ -102,4 +102,7 @@ def fixed_back(
 ) -> tuple[Any, CodeType | None, tuple[Any, ...]]:
     codes = None if packed is None or packed is False else packed_type(packed)
     wanted = real_dtype(dtype)
-    return wanted, codes, _checked(scale, zero_point, offset, axis, block_size, codes or CODE_TYPES["int8"])
+    # The codes that it is called with decide. Zeros of a float type are none but that type's.
+    likely = codes or choose_code_type(None, zero_point, None)
+    likely = likely if likely.is_float else codes or CODE_TYPES["int8"]
+    return wanted, codes, _checked(scale, zero_point, offset, axis, block_size, likely)

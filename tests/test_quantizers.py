@@ -157,6 +157,18 @@ def test_the_type_is_that_of_the_zero_point():
     assert Dequantizer(0.1, dtype=np.float16).dtype == np.float16
 
 
+def test_zeros_of_a_float_type_go_with_it():
+    """As in dequantize, which the text says it is."""
+    q = np.arange(12, dtype=np.uint8).view(ml_dtypes.float8_e5m2).reshape(3, 4)
+    for zeros, where in ((np.zeros((), q.dtype), {}), (np.zeros(4, q.dtype), {"axis": 1})):
+        assert_same(fq.Dequantizer(0.5, zeros, **where)(q), fq.dequantize(q, 0.5, zeros, **where))
+        assert_same(fq.Dequantizer(0.5, zeros, dtype="float16", **where)(q), fq.dequantize(q, 0.5, dtype="float16"))
+    with pytest.raises(ValueError, match="zero_point: got 1"):
+        fq.Dequantizer(0.5, np.ones((), q.dtype))
+    with pytest.raises(TypeError, match="zero_point: got float8_e5m2"):
+        fq.Dequantizer(0.5, np.zeros((), q.dtype), packed="int4")
+
+
 def test_scales_that_only_float64_holds():
     quantizer = Quantizer(1e-60)
     assert_same(quantizer(np.array([3e-60])), np.int8([3]))
