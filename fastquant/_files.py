@@ -21,7 +21,7 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
-from fastquant._report import FileError, UserError, missing_extra
+from fastquant._report import FileError, UserError, missing_extra, quoted
 
 CHUNK = 1 << 20
 SUFFIXES = (".safetensors", ".npy", ".npz")
@@ -30,6 +30,10 @@ SUFFIXES = (".safetensors", ".npy", ".npz")
 _NPY_HEAD = 1 << 14
 # The safetensors library refuses to read a longer header.
 _MAX_HEADER = 100_000_000
+
+# What a byte of a member can hold at most, of the two methods that NumPy writes. Deflate makes 258 bytes of two bits.
+# Of bzip2 and LZMA it is any number, and LZMA takes memory as the file says.
+_EXPANSION = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 
 # Types by the names of the safetensors format. Those that are missing here (float8 and below) have no plain
 # NumPy type; their bytes are copied as they are.
@@ -145,10 +149,10 @@ class Source:
             with _reading(self.path):
                 stream = stack.enter_context(self._data(tensor))
             while left:
-                with _reading(self.path, f"tensor {tensor.name!r}: "):
+                with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
                     piece = stream.read(min(left, CHUNK))
                 if not piece:
-                    raise FileError(self.path, f"tensor {tensor.name!r} is cut off, {left} bytes are missing")
+                    raise FileError(self.path, f"tensor {quoted(tensor.name)} is cut off, {left} bytes are missing")
                 left -= len(piece)
                 self.on_read(len(piece))
                 yield piece
@@ -156,13 +160,13 @@ class Source:
     def read(self, tensor: Tensor) -> np.ndarray[Any, Any]:
         """The whole tensor, C-ordered and in the machine's byte order."""
         assert tensor.dtype is not None
-        with _reading(self.path, f"tensor {tensor.name!r}: "):
+        with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
             flat = np.empty(tensor.nbytes, np.uint8)
         at = 0
         for piece in self.pieces(tensor):
             flat[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
             at += len(piece)
-        with _reading(self.path, f"tensor {tensor.name!r}: "):
+        with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
             array = flat.view(tensor.dtype).reshape(tensor.shape, order="F" if tensor.fortran else "C")
             return np.asarray(array, dtype=tensor.dtype.newbyteorder("="), order="C")
 
@@ -196,10 +200,11 @@ class _SafetensorsSource(Source):
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The library lets a repeated name pass, and which of the two counts is then anybody's guess."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"the name {next(n for n in names if names.count(n) > 1)!r} appears twice")
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"the name {quoted(name)} appears twice")
+        found[name] = value
     return found
 
 
@@ -220,8 +225,12 @@ class _NpzSource(Source):
         with _reading(self.path, "not a valid .npz file: "):
             self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
             _unique([(member.filename, None) for member in self._zip.infolist()])
+            # Else a few bytes, in which all members lie, could hold any number of them.
+            if sum(member.compress_size for member in self._zip.infolist()) > os.path.getsize(self.path):
+                raise ValueError("its members would be longer than the file, or overlap")
         for member in self._zip.infolist():
-            with _reading(self.path, f"not a valid .npz file: member {member.filename!r}: "):
+            with _reading(self.path, f"not a valid .npz file: member {quoted(member.filename)}: "):
+                _check_size(member)
                 if not member.filename.endswith(".npy"):
                     raise ValueError("not a NumPy array (.npy)")
                 with self._zip.open(member) as stream:
@@ -233,6 +242,14 @@ class _NpzSource(Source):
         with self._zip.open(tensor.where) as stream:
             stream.read(len(tensor.npy_header))
             yield stream
+
+
+def _check_size(member: zipfile.ZipInfo) -> None:
+    """Refuse a size that the member cannot have: memory is taken for it before all of it has been read."""
+    if member.compress_type not in _EXPANSION:
+        raise ValueError("compressed in a way that NumPy does not write")
+    if member.file_size > _EXPANSION[member.compress_type] * member.compress_size:
+        raise ValueError(f"{member.compress_size} bytes cannot hold {member.file_size}")
 
 
 def _npy_tensor(stream: IO[bytes], name: str, size: int, where: object = None) -> Tensor:
@@ -249,8 +266,8 @@ def _npy_tensor(stream: IO[bytes], name: str, size: int, where: object = None) -
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
     if dtype.hasobject:
         raise ValueError("holds Python objects, which are not loaded")
-    if any(n < 0 for n in shape):
-        raise ValueError(f"negative shape {shape}")
+    if any(n < 0 or isinstance(n, bool) for n in shape):
+        raise ValueError(f"negative shape {shape}" if min(shape) < 0 else f"shape {shape} is not of integers")
     header = head.getvalue()[: head.tell()]
     nbytes = dtype.itemsize * _product(shape)
     found = size - len(header)
@@ -287,7 +304,7 @@ class Sink:
         raise NotImplementedError
 
     def _cannot_hold(self, tensor: Tensor, what: str) -> FileError:
-        return FileError(self.path, f"tensor {tensor.name!r}: {self.path.suffix} cannot hold {what}")
+        return FileError(self.path, f"tensor {quoted(tensor.name)}: {self.path.suffix} cannot hold {what}")
 
     def start(self, file: IO[bytes]) -> contextlib.AbstractContextManager[object]:
         raise NotImplementedError

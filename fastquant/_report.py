@@ -15,6 +15,8 @@ import numpy as np
 import fastquant as fq
 
 Array = np.ndarray[Any, Any]
+_LONGEST = 1500  # characters of an error
+_LONGEST_NAME = 120
 _NAME_WIDTH = 16  # of the first column, at least
 BLOCK = 1 << 16  # elements; the float64 temporaries of a block stay in cache
 
@@ -36,6 +38,15 @@ def printable(text: str, encoding: str | None = None) -> str:
     """Text that is safe on a terminal: control, format and surrogate characters become escapes."""
     text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
+
+
+def quoted(name: str) -> str:
+    """A name for an error. In a file it may be of any length."""
+    return repr(_shortened(name, _LONGEST_NAME))
 
 
 @dataclass
@@ -146,7 +157,8 @@ def table_printer() -> Printer:
 
 def complain(problem: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        print(f"fastquant: {printable(problem, sys.stderr.encoding or 'utf-8')}", file=sys.stderr, flush=True)
+        line = _shortened(printable(problem, sys.stderr.encoding or "utf-8"), _LONGEST)
+        print(f"fastquant: {line}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ from fastquant._report import (
     measure,
     missing_extra,
     progress,
+    quoted,
     say,
     table_printer,
 )
@@ -104,8 +105,8 @@ def _plan(source: Source, args: argparse.Namespace) -> list[Job]:
 def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Namespace) -> list[Tensor]:
     ndim = len(tensor.shape)
     if args.axis is not None and not -ndim <= args.axis < ndim:
-        problem = f"--axis {args.axis} is out of range for tensor {tensor.name!r} of shape {tensor.shape}: "
-        problem += f"leave it out with --exclude {glob.escape(tensor.name)!r}"
+        problem = f"--axis {args.axis} is out of range for tensor {quoted(tensor.name)} of shape {tensor.shape}: "
+        problem += f"leave it out with --exclude {quoted(glob.escape(tensor.name))}"
         raise FileError(source.path, problem)
     shape = () if args.axis is None else (tensor.shape[args.axis],)
     outputs = [array_tensor(tensor.name, args.dtype, tensor.shape)]
@@ -114,7 +115,7 @@ def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Nam
         outputs.append(array_tensor(f"{tensor.name}_zero_point", np.int32, shape))
     for output in outputs[1:]:
         if output.name in names:
-            problem = f"tensor {output.name!r} exists already, but {tensor.name!r} needs that name"
+            problem = f"tensor {quoted(output.name)} exists already, but {quoted(tensor.name)} needs that name"
             raise FileError(source.path, problem)
     return outputs
 
@@ -135,8 +136,8 @@ def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: A
             what = "holds values beyond the range of float32"
         else:
             what = f"cannot be quantized ({error})"
-        hint = f"leave it out with --exclude {glob.escape(tensor.name)!r}"
-        raise FileError(source.path, f"tensor {tensor.name!r} {what}: {hint}") from error
+        hint = f"leave it out with --exclude {quoted(glob.escape(tensor.name))}"
+        raise FileError(source.path, f"tensor {quoted(tensor.name)} {what}: {hint}") from error
     seconds = time.perf_counter() - start
     return result, seconds, measure(original, result.q, result.scale, result.zero_point, args.axis)
 

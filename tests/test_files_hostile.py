@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,9 @@ pytest.importorskip("safetensors")
 
 from cli_support import ON_POSIX, listing, refused
 from file_bytes import entry, npy_bytes, npz_bytes, safetensors_bytes
+from fuzz_file_bytes import claiming, overlapping
+
+from fastquant._files import _unique
 
 # --- damaged and hostile input ----------------------------------------------------------------------------
 
@@ -119,6 +123,17 @@ HOSTILE: dict[str, bytes | Callable[[], bytes]] = {
     "method.npz": GOOD_NPZ.replace(b"PK\1\2\x14\3\x14\0\0\0\0\0", b"PK\1\2\x14\3\x14\0\0\0\x63\0"),
     "encrypted.npz": GOOD_NPZ.replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0"),
     "deflate.npz": flipped(npz_bytes({"a.npy": GOOD_NPY}, zipfile.ZIP_DEFLATED), 60),
+    # A few bytes that ask for gigabytes, or that are read many times over.
+    "claims-stored.npz": claiming(f"({1 << 40}, 1)", 1 << 42),
+    "claims-deflated.npz": claiming(f"({1 << 26}, 1)", 1 << 28, zipfile.ZIP_DEFLATED),
+    "overlapping.npz": overlapping(50, 100_000),
+    "bzip2.npz": npz_bytes({"a.npy": GOOD_NPY}, zipfile.ZIP_BZIP2),
+    "lzma.npz": npz_bytes({"a.npy": GOOD_NPY}, zipfile.ZIP_LZMA),
+    # Errors are read by people, and on terminals.
+    "long-name.npz": npz_bytes({"n" * 30_000 + ".npy": GOOD_NPY[:-1]}),
+    "long-name.safetensors": safetensors_bytes({"w" * 10_000: entry([1], 0, 4), "x": entry([1], 0, 4)}, bytes(4)),
+    "long-shape.npy": npy_described(shape="[" + "1, " * 3000 + "]"),
+    "bool-shape.npy": npy_described(shape="(True, 4)"),
     "name.npz": npz_bytes({"\xff.npy": GOOD_NPY}).replace("\xff".encode(), b"\xff\xff"),
 }
 
@@ -135,6 +150,47 @@ def test_damaged_and_hostile_files(
     assert str(path) in refused(capsys, "quantize", path, "-o", tmp_path / f"out{suffix}")
     assert str(path) in refused(capsys, "inspect", path)
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["claims-stored.npz", "claims-deflated.npz", "lying.npz", "overlapping.npz"])
+def test_no_memory_is_taken_on_a_file_s_word(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    content = HOSTILE[name]
+    path = tmp_path / name
+    path.write_bytes(content() if callable(content) else content)
+    tracemalloc.start()
+    try:
+        refused(capsys, "quantize", path, "-o", tmp_path / "out.npz")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+
+
+def test_a_repeated_name_is_found_in_one_pass() -> None:
+    """Headers may have a hundred million characters."""
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    names = [Name(i) for i in range(3000)]
+    with pytest.raises(ValueError, match="the name '2999' appears twice"):
+        _unique([(name, None) for name in [*names, Name(2999)]])
+    assert compared < 3000
+
+
+def test_names_in_errors_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_bytes({"a" * 500 + "z": entry([1, 1], 0, 4)}, np.float32(np.nan).tobytes()))
+    error = refused(capsys, "quantize", path, "-o", tmp_path / "out.npz")
+    assert f"tensor '{'a' * 60}...{'a' * 59}z' holds 1 NaN" in error
 
 
 def test_a_header_of_a_gigabyte(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
