@@ -259,7 +259,8 @@ def qparams(lo, hi, dtype="int8", *, symmetric=True, narrow_range=False, include
     code = read_code(dtype)
     if code >= 0 and fq_scheme_of(&scheme, code, symmetric, narrow_range, include_zero):
         env = fq_fpenv_enter()
-        if read_number(lo, &low) and read_number(hi, &high) and -INFINITY < low <= high < INFINITY:
+        if (not has_axes(lo) and not has_axes(hi) and read_number(lo, &low) and read_number(hi, &high)
+                and -INFINITY < low <= high < INFINITY):
             status = fq_qparams_f64(&low, &high, 1, &scheme, &scale, &zero_point)
         fq_fpenv_leave(env)
         if status == FQ_RANGE_OK:

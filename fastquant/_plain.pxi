@@ -21,6 +21,11 @@ cdef inline bint is_single(object a):
             and cnp.PyArray_SIZE(<cnp.ndarray> a) == 1 and PyArray_ISCARRAY_RO(<cnp.ndarray> a))
 
 
+cdef inline bint has_axes(object a) noexcept:
+    """An array whose results are arrays, be it of one number."""
+    return cnp.PyArray_Check(a) and cnp.PyArray_NDIM(<cnp.ndarray> a) > 0
+
+
 cdef inline bint read_integer(object number, double *value):
     cdef int overflow = 0
     cdef long long v = PyLong_AsLongLongAndOverflow(number, &overflow)

@@ -170,7 +170,7 @@ cdef object granular_dynamic(object x, int code, const fq_scheme *scheme, object
     cdef grid_t g
     cdef cnp.npy_intp[MAX_DIMS] shape
     cdef int i, real = real_of_array(x), ndim, bits = fq_code_types[code].bits
-    if not read_ranges(&g, x, axis, block_size) or packed and bits not in (4, 2):
+    if not read_ranges(&g, x, axis, block_size) or packed and (bits not in (4, 2) or g.ndim == 0):
         return NotImplemented
     cdef cnp.ndarray a = <cnp.ndarray> x
     ndim = cnp.PyArray_NDIM(a)

@@ -111,6 +111,10 @@ def test_qparams_types():
     assert fit.scale.shape == fit.zero_point.shape == (2,)
     strided = np.arange(10.0)[::3]
     assert_same(fq.qparams(-strided, strided).scale, fq.qparams(-strided.copy(), strided.copy()).scale)
+    for shape in ((1,), (1, 1), (2,)):
+        several = fq.qparams(np.full(shape, -1.0), np.full(shape, 1.0))
+        assert (several.scale.shape, several.zero_point.shape) == (shape, shape)
+        assert isinstance(several.scale, np.ndarray)
 
 
 @pytest.mark.parametrize("x", [X, X.astype(np.float64), X.T, X.tolist(), X.astype(np.float16)])

@@ -30,6 +30,13 @@ REFUSED: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], list[
     (fq.quantize, (X, 0.1), {"packed": None}, TypeError, ["packed: got None", "True or False"]),
     (fq.quantize, (X[0, 0], 0.1), {"packed": True, "dtype": "int4"}, ValueError, ["packed: got True", "shape ()"]),
     (fq.quantize_dynamic, (X,), {"packed": True}, ValueError, ["packed: got True for int8", *PACKED]),
+    *(
+        (fq.quantize_dynamic, (np.array(1, real), name), {"packed": True}, ValueError, ["packed: got True", "shape ()"])
+        for real in (np.float32, np.float64, np.float16)
+        for name in PACKED
+    ),
+    (fq.qparams, (np.array(1.0), np.array([2.0])), {}, ValueError, ["hi: got shape (1,), expected ()"]),
+    (fq.qparams, (np.array([1.0]), np.array(2.0)), {}, ValueError, ["hi: got shape (), expected (1,)"]),
     (fq.quantize_dynamic, (X, "int4"), {"packed": 1}, TypeError, ["packed: got 1", "True or False"]),
     # packed, to dequantize
     (fq.dequantize, (Q, 0.1), {"packed": "int4"}, TypeError, ["q: got an array of int8", "packed array of uint8"]),
