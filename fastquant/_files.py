@@ -261,9 +261,14 @@ def _npy_tensor(stream: IO[bytes], name: str, size: int, where: object = None) -
         warnings.simplefilter("ignore")
         if version == (1, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
-        else:
-            # 3.0 differs from 2.0 only in the encoding of a record's field names, which are not looked at.
+        elif version == (2, 0):
             shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
+        else:
+            # 3.0 differs from 2.0 only in the encoding of a record's field names, the only texts in a header.
+            length = int.from_bytes(head.read(4), "little")
+            text = head.read(length).decode("utf-8").encode("ascii", "backslashreplace")
+            as_2_0 = io.BytesIO(len(text).to_bytes(4, "little") + text)
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(as_2_0)
     if dtype.hasobject:
         raise ValueError("holds Python objects, which are not loaded")
     if any(n < 0 or isinstance(n, bool) for n in shape):

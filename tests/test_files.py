@@ -65,6 +65,12 @@ def test_npz_layouts(tmp_path: Path, write: Callable[..., None], suffix: str) ->
         assert np.array_equal(found[name], ODD[name])
 
 
+def test_names_of_fields(tmp_path: Path) -> None:
+    (tmp_path / "a.npy").write_bytes(npy_bytes(np.zeros(2, [("größe", "<i2")]), (3, 0)))
+    with _files.open_source(tmp_path / "a.npy") as source:
+        assert source.tensors[0].dtype == np.dtype([("größe", "<i2")])
+
+
 def test_copies_are_the_same_to_the_byte(tmp_path: Path) -> None:
     record = np.zeros(2, [("größe", "<i2"), ("b", ">f8")])
     members = {

@@ -105,6 +105,7 @@ HOSTILE: dict[str, bytes | Callable[[], bytes]] = {
     "type.npy": npy_described(descr="'<q9'"),
     "object-field.npy": npy_described(descr="[('a', '|O')]"),
     "order.npy": npy_described(order="'C'"),
+    "not-utf8.npy": npy_bytes(np.zeros(2, [("grö", "<i2")]), (3, 0)).replace("ö".encode(), b"\x80\x9f"),
     "keys.npy": npy_header("{'descr': '<f4', 'shape': (2, 2)}\n", bytes(16)),
     "empty.npz": b"",
     "not-a-zip.npz": b"hello, world" * 100,
