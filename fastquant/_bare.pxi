@@ -22,8 +22,9 @@ cdef void bare_part(void *context, int part) noexcept nogil:
 
 
 cdef void run_bare(bare_t *b) noexcept nogil:
-    cdef ptrdiff_t nbytes = <ptrdiff_t> (b.src_bytes + b.dst_bytes), parts = parts_for(nbytes)
-    b.stream = nbytes >= stream_from_bytes
+    cdef size_t nbytes = b.src_bytes + b.dst_bytes
+    cdef ptrdiff_t parts = parts_for(nbytes)
+    b.stream = nbytes >= <size_t> stream_from_bytes
     b.src_step = <size_t> step_for(<ptrdiff_t> b.src_bytes, part_step, parts)
     b.dst_step = <size_t> step_for(<ptrdiff_t> b.dst_bytes, part_step, parts)
     if parts == 1:

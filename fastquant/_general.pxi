@@ -87,7 +87,7 @@ cdef int set_arrays(stage_t *s, tuple parameters, const grid_t *g) except -1:
 
 
 cdef inline bint streams(cnp.ndarray src, cnp.ndarray dst) noexcept:
-    return cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
+    return <size_t> cnp.PyArray_NBYTES(src) + <size_t> cnp.PyArray_NBYTES(dst) >= <size_t> stream_from_bytes
 
 
 cdef inline ptrdiff_t side_step(const side_t *side, object a, int axis, int ndim) noexcept:

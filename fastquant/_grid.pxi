@@ -87,10 +87,11 @@ cdef inline int index_of(object axis, int ndim) noexcept:
 
 
 cdef inline ptrdiff_t small_integer(object number) noexcept:
-    """Of a Python integer; a large negative number for what is too large."""
+    """Of a Python integer; a large negative number for what is too large, which the general call takes or refuses."""
     cdef int overflow = 0
+    cdef long long beyond = <long long> 1 << (8 * sizeof(ptrdiff_t) - 16)
     cdef long long v = PyLong_AsLongLongAndOverflow(number, &overflow)
-    return <ptrdiff_t> v if overflow == 0 and -(1LL << 48) < v < 1LL << 48 else -(1LL << 48)
+    return <ptrdiff_t> (v if overflow == 0 and -beyond < v < beyond else -beyond)
 
 
 cdef inline bint has_shape_of(cnp.ndarray a, const grid_t *g) noexcept:

@@ -172,7 +172,7 @@ cdef inline void run_plain(int op, cnp.ndarray src, cnp.ndarray dst, const plain
     t.lo = t.hi = t.poison = NULL
     t.extent_step = 0
     t.real, t.code, t.far, t.beyond, t.precision, t.rule, t.limited = p.real, p.code, far, False, FQ_f32, FQ_divide, False
-    t.stream = cnp.PyArray_NBYTES(src) + cnp.PyArray_NBYTES(dst) >= stream_from_bytes
+    t.stream = <size_t> cnp.PyArray_NBYTES(src) + <size_t> cnp.PyArray_NBYTES(dst) >= <size_t> stream_from_bytes
     run_tile(table[0][op][p.real][p.code], &t, cnp.PyArray_ITEMSIZE(src), cnp.PyArray_ITEMSIZE(dst), again)
 
 

@@ -36,15 +36,16 @@ def set_parallel(ptrdiff_t from_bytes, ptrdiff_t smallest_part, ptrdiff_t step):
     return before
 
 
-cdef inline ptrdiff_t parts_for(ptrdiff_t nbytes) noexcept nogil:
-    """How many parts a call that moves so many bytes is worth."""
+cdef inline ptrdiff_t parts_for(size_t nbytes) noexcept nogil:
+    """How many parts a call that moves so many bytes is worth: two arrays, on machines of 32 bits more than a signed number
+    holds."""
     cdef int threads
-    if nbytes < parallel_from_bytes:
+    if nbytes < <size_t> parallel_from_bytes:
         return 1
     threads = fq_threads()
     if threads == 1:
         return 1
-    return max(<ptrdiff_t> 1, min(min(<ptrdiff_t> MAX_PARTS, <ptrdiff_t> threads * PARTS_EACH), nbytes // part_bytes))
+    return max(1, <ptrdiff_t> min(<size_t> min(MAX_PARTS, threads * PARTS_EACH), nbytes // <size_t> part_bytes))
 
 
 cdef inline ptrdiff_t step_for(ptrdiff_t n, ptrdiff_t unit, ptrdiff_t parts) noexcept nogil:
@@ -107,7 +108,7 @@ cdef void row_part(void *context, int part) noexcept nogil:
 cdef void run_row(fq_span span, fq_tile *t, ptrdiff_t src_size, ptrdiff_t dst_size, bint again) noexcept nogil:
     """One row, without parameters that change along it. again: src has just been read from its beginning."""
     cdef row_t r
-    cdef ptrdiff_t parts = parts_for(t.n * (src_size + dst_size)), i
+    cdef ptrdiff_t parts = parts_for(<size_t> t.n * <size_t> (src_size + dst_size)), i
     cdef bint alone = parts <= 1, backwards = again and t.stream
     cdef fq_fpenv env
     r.step = t.n
@@ -225,7 +226,7 @@ cdef void split_walk(walk_t *w, ptrdiff_t at) noexcept nogil:
     cdef fq_fpenv env
     for k in range(w.ndim):
         total *= w.length[k]
-    parts = parts_for(total * (w.src.size + (0 if ranges else w.dst.size)))
+    parts = parts_for(<size_t> total * <size_t> (w.src.size + (0 if ranges else w.dst.size)))
     s.dim = best_dim(w, parts, ranges or w.dynamic.on) if parts > 1 else -1
     s.extents = NULL
     if ranges and parts > 1 and (s.dim < 0 or w.length[s.dim] // unit_of(w, s.dim) < parts):

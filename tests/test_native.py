@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -160,6 +162,27 @@ def call(cy):
 
     kept: list[Any] = [x, q, scales, zero_points, extent]
     return change
+
+
+def test_doubles_are_aligned_as_c_aligns_them(cy, call):
+    """Which on 32-bit x86 is less than their size: NumPy's arrays and the members of structures may be so there."""
+    unit = ctypes.alignment(ctypes.c_double)
+    memory = np.zeros(4096, np.uint8)
+    start = -memory.ctypes.data % 64
+
+    def doubles(at: int, shape: tuple[int, ...], value: float) -> np.ndarray:
+        size = 8 * math.prod(shape)
+        there = memory[start + at : start + at + size].view(np.float64).reshape(shape)
+        there[:] = value
+        return there
+
+    x, scale = doubles(unit, (3, 40), 1), doubles(1024 + unit, (1,), 0.5)
+    wide = {"real": cy.number("real", "float64"), "in_step": x.strides[0]}
+    message, q = call("quantize", **{"in": x, "scales": scale, **wide})
+    assert message == "no error"
+    assert (q == 2).all()
+    for wrong in ({"in": doubles(unit // 2, (3, 40), 1)}, {"scales": doubles(1024 + unit // 2, (1,), 0.5)}):
+        assert call("quantize", **{"in": x, "scales": scale, **wide, **wrong})[0].startswith(MISALIGNED)
 
 
 def test_packed_rules_limits_and_far_zero_points(cy, call):

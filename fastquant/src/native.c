@@ -62,9 +62,11 @@ static size_t out_size(const fq_tile *t, int op)
          : op == FQ_pack || op == FQ_signs ? 1 : fq_real_types[t->real].size;
 }
 
+/* To what C asks for, which for a double is less than its size on 32-bit x86. */
 static int is_aligned(const void *array, ptrdiff_t step, size_t size)
 {
-    return (((uintptr_t)array | (uintptr_t)step) & (size - 1)) == 0;
+    const size_t unit = size == sizeof(double) ? _Alignof(double) : size;
+    return (((uintptr_t)array | (uintptr_t)step) & (unit - 1)) == 0;
 }
 
 static int check_arrays(const fq_tile *t, int op)
