@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from c_flags import ARITHMETIC
 from many_threads import on_threads
 from values import assert_same, hard_values
 
@@ -140,8 +141,10 @@ def mode(setter: Callable[[int], Any], value: int, usual: int) -> Iterator[None]
 ROUNDING = {
     "x86_64": {"up": 0x800, "down": 0x400, "zero": 0xC00},
     "aarch64": {"up": 0x400000, "down": 0x800000, "zero": 0xC00000},
+    "s390x": {"up": 2, "down": 3, "zero": 1},
 }
-MODES = ROUNDING.get({"AMD64": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine()), {})
+MACHINE = {"AMD64": "x86_64", "i686": "x86_64", "arm64": "aarch64"}.get(platform.machine(), platform.machine())
+MODES = ROUNDING.get(MACHINE, {})
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +197,7 @@ def fpcontrol(tmp_path_factory: pytest.TempPathFactory) -> str:
     library = tmp_path_factory.mktemp("c") / "fpcontrol.so"
     source = Path(__file__).with_name("c") / "fpcontrol.c"
     built = subprocess.run(
-        [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)],
+        [compiler, *ARITHMETIC, "-shared", "-fPIC", "-O1", "-o", str(library), str(source)],
         capture_output=True,
         text=True,
         check=False,
@@ -211,7 +214,7 @@ def register(path: str) -> Any:
     return helper
 
 
-X86 = platform.machine() in ("x86_64", "AMD64")
+X86 = MACHINE == "x86_64"
 # x86: FTZ is bit 15, DAZ bit 6 of MXCSR; Arm: FZ is bit 24 of FPCR.
 FLUSHES = {"results": 0x8000, "operands": 0x40, "both": 0x8040} if X86 else {"both": 1 << 24}
 STICKY = 0x3F if X86 else 0

@@ -12,7 +12,7 @@ typedef struct fq_fpenv {
     int changed;
 } fq_fpenv;
 
-#if defined(__SSE2__) || defined(_M_X64)
+#if defined(__SSE2__) || defined(_M_X64) || (defined(_M_IX86_FP) && _M_IX86_FP >= 2)
 #include <xmmintrin.h>
 /* Not the six sticky flags: all exceptions masked, nearest even, no flush to zero, no subnormals-are-zero. */
 #define FQ_FP_CONTROL 0xFFC0u
@@ -33,10 +33,12 @@ static inline void fq_fp_write(uint64_t v) { __asm__ volatile("msr fpcr, %0" : :
 static inline uint64_t fq_fp_read(void) { return (uint64_t)_ReadStatusReg(ARM64_FPCR); }
 static inline void fq_fp_write(uint64_t v) { _WriteStatusReg(ARM64_FPCR, (int64_t)v); }
 #else
-#define FQ_FP_CONTROL 0u
-#define FQ_FP_DEFAULT 0u
-static inline uint64_t fq_fp_read(void) { return 0; }
-static inline void fq_fp_write(uint64_t v) { (void)v; }
+/* Other CPUs: the rounding mode, which is what C knows of. */
+#include <fenv.h>
+#define FQ_FP_CONTROL 0xFFFFFFFFu
+#define FQ_FP_DEFAULT ((uint32_t)FE_TONEAREST)
+static inline uint64_t fq_fp_read(void) { return (uint32_t)fegetround(); }
+static inline void fq_fp_write(uint64_t v) { (void)fesetround((int)(uint32_t)v); }
 #endif
 
 /* Compilers do not know that arithmetic depends on the register. What is read from and written to memory, at least, stays
