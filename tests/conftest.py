@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def target(request: pytest.FixtureRequest) -> Iterator[str]:
 def stores(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways of storing: through the caches, and past them as large outputs are."""
     usual = fq.cpu._last_level_cache()
-    _kernels.set_stream_from(0 if request.param == "streaming" else 1 << 62)
+    _kernels.set_stream_from(0 if request.param == "streaming" else sys.maxsize)
     yield request.param
     _kernels.set_stream_from(usual)
 

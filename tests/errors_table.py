@@ -138,7 +138,7 @@ TABLE = [
         ({"packed": "int4"}, T, "q: got an array of int8, expected a packed array of uint8"),
         ({"packed": "int4", "q": Q4}, T, "q: got an array of int4, expected a packed array of uint8"),
         ({"packed": "int4", "q": np.uint8(3)}, V, "q: got an array of shape (), expected one whose last axis"),
-        ({"packed": "int4", "q": [1, 2]}, T, "q: got a list of int64"),
+        ({"packed": "int4", "q": [1, 1 << 40]}, T, "q: got a list of int64"),
         ({"packed": "int4", "q": None}, T, "q: got None"),
         ({"packed": "int4", "q": P, "scale": ONES[4, 2], "block_size": 2}, V, "scale: got shape (4, 2), expected one"),
         ({"packed": "int4", "q": P, "scale": ONES[4, 2], "axis": 1}, V, "scale: got shape (4, 2)"),
@@ -218,7 +218,7 @@ TABLE = [
         "requantize",
         ({"q": X}, T, "q: got an array of float32, expected an array of int8"),
         ({"q": Q.astype(np.int64)}, T, "q: got an array of int64"),
-        ({"q": [1, 2]}, T, "q: got a list of int64"),
+        ({"q": [1, 1 << 40]}, T, "q: got a list of int64"),
         *(
             row
             for name in ("scale", "new_scale")
@@ -256,7 +256,7 @@ TABLE = [
         ({"q": Q.view(F8)}, T, "q: got an array of float8_e4m3fn"),
         ({"q": Q.view(ml_dtypes.float6_e2m3fn)}, T, "q: got an array of float6_e2m3fn"),
         ({"q": X}, T, "q: got an array of float32"),
-        ({"q": [1, 2]}, T, "q: got a list of int64"),
+        ({"q": [1, 1 << 40]}, T, "q: got a list of int64"),
         ({"q": None}, T, "q: got None"),
         ({"q": np.ma.array(Q)}, T, "q: got a masked array"),
         ({"q": np.array(1, Q4.dtype)}, V, "q: got an array of shape (), expected one with an axis to pack along"),
@@ -266,7 +266,7 @@ TABLE = [
         ({"p": Q}, T, "p: got an array of int8, expected a packed array of uint8"),
         ({"p": Q4}, T, "p: got an array of int4"),
         ({"p": np.uint8(1)}, V, "p: got an array of shape ()"),
-        ({"p": [1, 2]}, T, "p: got a list of int64"),
+        ({"p": [1, 1 << 40]}, T, "p: got a list of int64"),
         ({"p": None}, T, "p: got None"),
         ({"dtype": "int8"}, V, "dtype: got int8, expected one of 4 or 2 bits: int4"),
         ({"dtype": "float6_e3m2fn"}, V, "dtype: got float6_e3m2fn, expected one of 4 or 2 bits"),

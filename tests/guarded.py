@@ -299,7 +299,7 @@ def calls_of_bare_loops() -> int:
 
 
 def main(target: str, streaming: bool) -> int:
-    _kernels.set_stream_from(0 if streaming else 1 << 62)
+    _kernels.set_stream_from(0 if streaming else sys.maxsize)
     with fq.cpu.use(target):
         tiles = (calls_of_tiles, calls_of_shared_parameters, calls_of_packed_tiles)
         return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from typing import Any, NamedTuple
 
@@ -65,7 +66,7 @@ class Case(NamedTuple):
 
     def check(self) -> None:
         usual = fq.cpu._last_level_cache()
-        _kernels.set_stream_from(0 if self.streaming else 1 << 62)
+        _kernels.set_stream_from(0 if self.streaming else sys.maxsize)
         try:
             with fq.cpu.use(self.target), on_threads(self.threads), np.errstate(all="ignore"):
                 Trial(self).run()

@@ -15,10 +15,11 @@ import sysconfig
 from pathlib import Path
 
 import numpy as np
+from c_flags import ARITHMETIC
 
 SOURCE = Path(__file__).resolve().parent / "c" / "oracle.c"
 # None of these lets a compiler change what floating-point operations give.
-FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
+FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", *ARITHMETIC, "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 BYTES = {"float64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2, "uint16": 2}
 
 

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from c_flags import ARITHMETIC
 from values import FLOAT_TYPES
 
 import fastquant
@@ -39,7 +40,7 @@ def library(tmp_path_factory):
     library = tmp_path_factory.mktemp("division") / "division.so"
     source = Path(__file__).parent / "c" / "division.c"
     flags = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-    flags += [f"-I{HEADERS}", f"-I{SOURCES}"]
+    flags += [*ARITHMETIC, f"-I{HEADERS}", f"-I{SOURCES}"]
     command = [compiler, *flags, "-march=native", str(source), "-o", str(library), "-lm"]
     if subprocess.run(command, capture_output=True).returncode:
         command.remove("-march=native")

@@ -101,7 +101,7 @@ CODE_DTYPES = [
     ({"dtype": "int32"}, ValueError, ["dtype: got int32", "int8", "float4_e2m1fn"]),  # which is only read
     ({"dtype": ml_dtypes.float8_e4m3}, ValueError, ["dtype: got float8_e4m3,", "float8_e4m3fn"]),
     ({"dtype": np.float32}, ValueError, ["dtype: got float32", "int8"]),
-    ({"dtype": int}, ValueError, ["dtype: got int64", "int8"]),
+    ({"dtype": np.int64}, ValueError, ["dtype: got int64", "int8"]),
     ({"dtype": 8}, TypeError, ["dtype: got 8", "int8"]),
     ({"dtype": [8]}, TypeError, ["dtype: got [8]", "int8"]),
     ({"dtype": object}, ValueError, ["dtype: got object", "int8"]),
@@ -140,7 +140,7 @@ BAD_CODES = [
     (np.ones(SHAPE, np.int64), TypeError, ["q: got an array of int64", "int32"]),
     (np.ones(SHAPE, ml_dtypes.bfloat16), TypeError, ["q: got an array of bfloat16"]),
     (np.ones(SHAPE, bool), TypeError, ["q: got an array of bool"]),
-    ([1, 2], TypeError, ["q: got a list of int"]),
+    ([1, 1 << 40], TypeError, ["q: got a list of int64"]),
     (None, TypeError, ["q: got None"]),
     ([[1], [1, 2]], TypeError, ["q: got list"]),
 ]

@@ -22,7 +22,7 @@ QUANTIZE_TYPE_ERRORS = [
     ((X, 0.5), {}, "y_scale: got float64"),
     ((X, np.float64(0.5)), {}, "y_scale: got float64"),
     ((X, np.int8(1)), {}, "y_scale: got int8"),
-    ((X, ONE, 0), {}, "y_zero_point: got int64"),
+    ((X, ONE, np.int64(0)), {}, "y_zero_point: got int64"),
     ((X, ONE, np.int32(0)), {}, "y_zero_point: got int32"),
     ((X, ONE, np.float32(0)), {}, "y_zero_point: got float32"),
     ((X, ONE), {"axis": 1.0}, r"axis: got 1\.0, expected an integer"),

@@ -179,7 +179,9 @@ def test_packed_quantize_and_dequantize(dtype):
 
 def onnx_operator(op: str, inputs: list[np.ndarray], to: str, attributes: dict[str, Any]) -> np.ndarray:
     """A single operator, as the reference of the onnx package computes it."""
-    onnx = pytest.importorskip("onnx")
+    # Floats of 6 bits came later.
+    newest = any(a.dtype.name.startswith("float6") for a in inputs) or to.startswith("float6")
+    onnx = pytest.importorskip("onnx", minversion="1.23" if newest else None)
     from onnx.reference import ReferenceEvaluator
 
     names = ["x", "scale", "zero_point"][: len(inputs)]
