@@ -18,6 +18,7 @@ from fastquant._arguments import (
     check_saturate,
     choose_code_type,
     code_input,
+    kind_of,
     packed_input,
     packed_shape,
     read_offset,
@@ -186,7 +187,7 @@ def pack(q: Any) -> Array:
     expected = f"an array of codes of 4 or 2 bits: {', '.join(PACKED_TYPES)}"
     a, codes = code_input(q, "q", expected)
     if codes.packs == 1:
-        raise TypeError(f"q: got an array of {codes.name}, expected {expected}")
+        raise TypeError(f"q: got {kind_of(q, a)}, expected {expected}")
     if a.ndim == 0:
         raise ValueError("q: got an array of shape (), expected one with an axis to pack along")
     packed = _kernels.empty(packed_shape(a.shape, codes), _UINT8)

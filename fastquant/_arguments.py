@@ -56,7 +56,7 @@ def _as_array(value: Any, argument: str, expected: str) -> Array:
         raise TypeError(f"{argument}: got {type(value).__name__}, expected {expected} ({error})") from None
 
 
-def _kind(value: Any, a: Array) -> str:
+def kind_of(value: Any, a: Array) -> str:
     """What the caller gave, in the caller's terms: a is what NumPy made of it."""
     if not hasattr(value, "dtype") and a.ndim == 0:
         return repr(value) if value is None or isinstance(value, (bool, str)) else type(value).__name__
@@ -81,7 +81,7 @@ def real_input(x: Any, argument: str = "x") -> Array:
     # An array of integers is more likely to be codes than reals; Python numbers are numbers.
     if not hasattr(x, "dtype") and not hasattr(x, "__dlpack__") and (a.dtype.kind in "iu" or a.size == 0):
         return a.astype(np.float64)
-    raise TypeError(f"{argument}: got {_kind(x, a)}, expected {_REALS}")
+    raise TypeError(f"{argument}: got {kind_of(x, a)}, expected {_REALS}")
 
 
 def code_input(q: Any, argument: str = "q", expected: str = _CODES) -> tuple[Array, CodeType]:
@@ -89,7 +89,7 @@ def code_input(q: Any, argument: str = "q", expected: str = _CODES) -> tuple[Arr
     a = _as_array(q, argument, expected)
     codes = code_type_of(a.dtype)
     if codes is None:
-        raise TypeError(f"{argument}: got {_kind(q, a)}, expected {expected}")
+        raise TypeError(f"{argument}: got {kind_of(q, a)}, expected {expected}")
     return np.asarray(a), codes
 
 
@@ -128,7 +128,7 @@ def read_bound(value: Any, argument: str) -> Array:
     expected = "real numbers"
     a = _as_array(_as_float(value) if type(value) is int else value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
-        raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
+        raise TypeError(f"{argument}: got {kind_of(value, a)}, expected {expected}")
     return _contiguous(a, np.dtype(np.float64))
 
 
@@ -137,7 +137,7 @@ def _real_parameter(value: Any, argument: str, expected: str, grid: Grid) -> Arr
         value = _as_float(value)
     a = _as_array(value, argument, expected)
     if a.dtype.kind not in "fiu" and arithmetic_dtype(a.dtype) is None:
-        raise TypeError(f"{argument}: got {_kind(value, a)}, expected {expected}")
+        raise TypeError(f"{argument}: got {kind_of(value, a)}, expected {expected}")
     check_shape(a, argument, grid)
     return a
 
@@ -167,11 +167,11 @@ def read_zero_point(
             if type(zero_point) is int:
                 raise ValueError(f"{argument}: got {zero_point}, expected {expected}")
             hint = "; a real offset goes into offset" if a.dtype.kind == "f" and offsets else ""
-            raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}{hint}")
+            raise TypeError(f"{argument}: got {kind_of(zero_point, a)}, expected {expected}{hint}")
         check_shape(a, argument, grid)
         if own is not None and own.is_float:
             if not codes.is_float:
-                raise TypeError(f"{argument}: got {_kind(zero_point, a)}, expected {expected}")
+                raise TypeError(f"{argument}: got {kind_of(zero_point, a)}, expected {expected}")
             values = a.astype(np.float32)
             if values.any():  # as they are: as integers, 0.25 would be the 0 that it is not
                 first = _at(values, int(np.argmax(values != 0)))
@@ -262,7 +262,7 @@ def packed_input(p: Any, packed: Any, argument: str = "q") -> tuple[Array, CodeT
     codes = packed_type(packed)
     a = _as_array(p, argument, "a packed array of uint8")
     if a.dtype != np.uint8:
-        raise TypeError(f"{argument}: got {_kind(p, a)}, expected a packed array of uint8")
+        raise TypeError(f"{argument}: got {kind_of(p, a)}, expected a packed array of uint8")
     if a.ndim == 0:
         raise ValueError(f"{argument}: got an array of shape (), expected one whose last axis is packed")
     a = np.asarray(a)

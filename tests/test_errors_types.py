@@ -81,7 +81,7 @@ REFUSED: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], list[
     (fq.requantize, (X, 0.1, 0, 0.2, 0), {}, TypeError, ["q: got an array of float32", "int32"]),
     (fq.requantize, (Q, 0.0, 0, 0.2, 0), {}, ValueError, ["scale: got 0.0"]),
     (fq.requantize, (Q, 0.1, 0, 0.2, 0.5), {}, TypeError, ["new_zero_point: got float, expected int32 integers"]),
-    (fq.pack, ([1, 2],), {}, TypeError, ["q: got a list of int64, expected an array of codes of 4 or 2 bits"]),
+    (fq.pack, ([1, 1 << 40],), {}, TypeError, ["q: got a list of int64, expected an array of codes of 4 or 2 bits"]),
     (fq.requantize, (Q, 0.1, 0, -0.2, 0), {}, ValueError, ["new_scale: got -0.2"]),
     (fq.requantize, (Q, "1", 0, 0.2, 0), {}, TypeError, ["scale: got"]),
     (fq.requantize, (Q, 0.1, 0, None, 0), {}, TypeError, ["new_scale: got"]),
@@ -100,6 +100,7 @@ REFUSED: list[tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], list[
     (fq.pack, (X,), {}, TypeError, ["q: got an array of float32"]),
     (fq.pack, (Q.astype(np.int32),), {}, TypeError, ["q: got an array of int32"]),
     (fq.pack, ([1, 2],), {}, TypeError, ["q: got a list of"]),
+    (fq.pack, ([np.int32(1), np.int32(2)],), {}, TypeError, ["q: got a list of int32"]),
     (fq.pack, (None,), {}, TypeError, ["q: got None"]),
     (fq.pack, (Q4[0, 0],), {}, ValueError, ["q: got an array of shape ()"]),
     # Packed bytes have an axis, and a fraction of a zero point is no zero.
