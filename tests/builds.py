@@ -3,10 +3,13 @@
     python -m tests.builds                      what there is
     python -m tests.builds address              build it, and run the whole suite on it
     python -m tests.builds address -- -k layouts -x
+    python -m tests.builds O0 --compiler gcc-15
+    python -m tests.builds gcc --warnings       only what the compiler says of the C files that are ours
 
 Needs the build requirements of pyproject.toml and the extra `test` in this environment, and the compiler that a build
-names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here changes. All of them
-compile the C files that are ours with -Wall -Wextra -Werror (Cython's file has warnings of its own).
+names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here is changed. All of
+them compile the C files that are ours with -Wall -Wextra -Werror (Cython's file has warnings of its own). The newest
+compilers, and other machines: tests/other_machines.py.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # as pytest has it: for python -m
+
+from c_flags import ARITHMETIC
 
 ROOT = Path(__file__).resolve().parents[1]
 WARNINGS = "-Wall -Wextra -Werror"
@@ -72,7 +79,7 @@ def compiler_of(build: Build, directory: Path) -> Path:
     """A command that compiles like the build's compiler, and is strict with the files that are ours."""
     wrapper = directory / "cc"
     wrapper.write_text(
-        f'#!/bin/sh\ncase "$*" in *" -c fastquant/src/"*) exec {build.compiler} "$@" {WARNINGS};; esac\n'
+        f'#!/bin/sh\ncase " $*" in *" -c fastquant/src/"*) exec {build.compiler} "$@" {WARNINGS};; esac\n'
         f'exec {build.compiler} "$@"\n'
     )
     wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
@@ -88,11 +95,21 @@ def make(build: Build, directory: Path) -> Path:
             shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "_kernels.c"))
         else:
             shutil.copy2(path, source / name)
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    # egg_info: the package asks for its version, which no installed one need be there to tell.
+    command = [sys.executable, "setup.py", "-q", "egg_info", "build_ext", "--inplace"]
     flags = {"FASTQUANT_CFLAGS": build.flags, "CFLAGS": "-g1" if "-g1" in build.flags else "", "LDFLAGS": build.flags}
     environment = os.environ | flags | {"CC": str(compiler_of(build, directory))}
     subprocess.run(command, cwd=source, env=environment, check=True)
     return source
+
+
+def warnings(build: Build) -> int:
+    """How many of the C files that are ours the compiler warns of: in seconds, where compiling takes minutes. Vector
+    targets are among them even where the build leaves them out; what only the optimiser sees comes with the build."""
+    command = [build.compiler, "-fsyntax-only", "-O3", "-std=c11", *ARITHMETIC, "-Ifastquant", *WARNINGS.split()]
+    files = sorted((ROOT / "fastquant" / "src").glob("*.c"))
+    assert files
+    return sum(subprocess.run([*command, file], cwd=ROOT, check=False).returncode != 0 for file in files)
 
 
 def runtime_of(build: Build) -> str:
@@ -114,21 +131,35 @@ def test(build: Build, package: Path, arguments: list[str]) -> int:
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 
+def split(argv: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before -- and behind it: argparse gives up where options stand between a name and --."""
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :]
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tests.builds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", nargs="?", choices=BUILDS, help="; ".join(f"{n}: {b.what}" for n, b in BUILDS.items()))
     parser.add_argument("--keep", type=Path, metavar="DIR", help="build there, or take the build that is there")
-    given = sys.argv[1:] if argv is None else argv
-    split = given.index("--") if "--" in given else len(given)  # behind it: for pytest
-    options = parser.parse_args(given[:split])
+    parser.add_argument("--compiler", metavar="NAME", help="in place of the build's own, gcc or clang")
+    parser.add_argument("--warnings", action="store_true", help="only look for warnings, and build nothing")
+    parser.epilog = "What stands behind -- is for pytest."
+    own, arguments = split(sys.argv[1:] if argv is None else argv)
+    options = parser.parse_args(own)
     if options.name is None:
         parser.print_help()
         return 0
     build = BUILDS[options.name]
+    build = build._replace(compiler=options.compiler or build.compiler)
     if shutil.which(build.compiler) is None:
         parser.error(f"no {build.compiler} here")
+    if wrong := warnings(build):
+        print(f"{options.name}: FAILED, warnings in {wrong} files")
+        return 1
+    if options.warnings:
+        return 0
     with tempfile.TemporaryDirectory(prefix="fastquant-build-") as temporary:
         directory = options.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
@@ -137,7 +168,7 @@ def main(argv: list[str] | None = None) -> int:
         if not list(package.glob("fastquant/_kernels*.so")):
             package = make(build, directory)
             print(f"{options.name}: built in {time.monotonic() - began:.0f} s", flush=True)
-        code = test(build, package, given[split + 1 :])
+        code = test(build, package, arguments)
         print(f"{options.name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s")
         return code
 

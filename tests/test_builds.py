@@ -1,0 +1,75 @@
+"""Builds that nobody ships: what decides whether they pass."""
+
+from __future__ import annotations
+
+import shutil
+
+import builds
+import other_machines
+import pytest
+
+GCC = builds.BUILDS["gcc"]
+
+
+@pytest.fixture
+def sources(tmp_path, monkeypatch):
+    """C files in place of ours."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc")
+    folder = tmp_path / "fastquant" / "src"
+    folder.mkdir(parents=True)
+    (folder / "fine.c").write_text("int fine(int n) { return n; }\n")
+    monkeypatch.setattr(builds, "ROOT", tmp_path)
+    return folder
+
+
+def test_what_stands_behind_the_dashes_is_for_pytest():
+    assert builds.split(["gcc", "--keep", "x", "--", "-k", "rows"]) == (["gcc", "--keep", "x"], ["-k", "rows"])
+    assert builds.split(["--", "--", "a"]) == ([], ["--", "a"])
+    assert builds.split(["gcc"]) == (["gcc"], [])
+
+
+def test_a_warning_is_found(sources):
+    assert builds.warnings(GCC) == 0
+    (sources / "wrong.c").write_text("int wrong(int n, int unused) { return n; }\n")
+    assert builds.warnings(GCC) == 1
+    (sources / "worse.c").write_text("int worse(unsigned n) { for (int i = 0; i < n; i++) {} return 0; }\n")
+    assert builds.warnings(GCC) == 2
+
+
+def test_the_compiler_of_a_build_is_strict_with_our_files_alone(sources, tmp_path):
+    (sources / "wrong.c").write_text("int wrong(int n, int unused) { return n; }\n")
+    shutil.copy(sources / "wrong.c", tmp_path / "cython.c")
+    wrapper = builds.compiler_of(GCC, tmp_path)
+
+    def compiles(file: str) -> bool:
+        command = [str(wrapper), "-c", file, "-o", "x.o"]
+        return builds.subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+    assert compiles("fastquant/src/fine.c")
+    assert not compiles("fastquant/src/wrong.c")
+    assert compiles("cython.c")
+
+
+def test_a_machine_made_for_something_else_is_left_alone(tmp_path):
+    (tmp_path / "kept").touch()
+    with pytest.raises(SystemExit, match="not a machine made by this program"):
+        other_machines.make(other_machines.MACHINES["i386"], tmp_path, "testing", other_machines.MIRROR)
+    assert (tmp_path / "kept").exists()
+
+
+def test_a_finished_machine_is_not_made_again(tmp_path, monkeypatch):
+    machine = other_machines.MACHINES["s390x"]
+    commands = []
+
+    def run(command, **_):
+        commands.append([str(word) for word in command])
+        return other_machines.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(other_machines.subprocess, "run", run)
+    for _ in range(2):
+        other_machines.make(machine, tmp_path / "root", "testing", "http://mirror")
+    assert [command[3] for command in commands].count("debootstrap") == 1
+    assert len(commands) == 4
+    other_machines.make(machine, tmp_path / "root", "sid", "http://mirror")
+    assert len(commands) == 8
