@@ -26,7 +26,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # as pytest has it: fo
 from builds import BUILDS, split
 
 ROOT = Path(__file__).resolve().parents[1]
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 INTERPRETERS = Path("/proc/sys/fs/binfmt_misc")
 
@@ -126,10 +125,10 @@ def register(emulator: str) -> None:
     (INTERPRETERS / "register").write_text(rule.read_text())
 
 
-def make(machine: Machine, directory: Path, suite: str, mirror: str) -> None:
+def make(machine: Machine, directory: Path, suite: str, mirror: str | None) -> None:
     """The root directory, from nothing. One that was left half made is made again; a finished one is left alone."""
     began, base, done = (directory / f".fastquant-{step}" for step in ("began", "base", "done"))
-    wanted = " ".join([mirror, suite, machine.architecture])
+    wanted = " ".join([mirror or "", suite, machine.architecture])
     if directory.exists() and any(directory.iterdir()) and not began.exists():
         raise SystemExit(f"{directory} holds something that is not a machine made by this program")
     if not base.exists() or base.read_text() != wanted:
@@ -140,7 +139,8 @@ def make(machine: Machine, directory: Path, suite: str, mirror: str) -> None:
         command = ["unshare", "--mount", "--propagation=private", "debootstrap", "--variant=minbase"]
         command += [f"--arch={machine.architecture}"] if machine.architecture else []
         command += [f"--keyring={KEYRING}"] if KEYRING.exists() else []
-        must(subprocess.run([*command, suite, directory, mirror], check=False).returncode, "debootstrap")
+        command += [suite, str(directory), *([mirror] if mirror else [])]
+        must(subprocess.run(command, check=False).returncode, "debootstrap")
         base.write_text(wanted)
     if not done.exists() or done.read_text() != " ".join(PACKAGES):
         # Signed it must be, but it may be as old as a snapshot is.
@@ -172,7 +172,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("name", nargs="?", choices=MACHINES, help=names)
     parser.add_argument("--root", type=Path, metavar="DIR", help="of the machine (/var/tmp/fastquant-NAME)")
     parser.add_argument("--suite", help="of Debian")
-    parser.add_argument("--mirror", default=MIRROR, help="of Debian's archive (%(default)s)")
+    parser.add_argument("--mirror", help="of Debian's archive, in place of debootstrap's own")
     parser.add_argument("--build", action="append", choices=BUILDS, help="of tests/builds.py; may be given again")
     parser.add_argument("--keep", action="store_true", help="take the builds that are there")
     parser.epilog = "What stands behind -- is for pytest."
