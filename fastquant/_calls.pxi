@@ -38,8 +38,8 @@ def quantize(x, scale, zero_point=0, *, dtype=None, axis=None, block_size=None, 
     saturate : False, for float8 only, makes what lies beyond the largest finite number after rounding, infinities
         included, NaN, or infinity in float8_e5m2, as ONNX's Cast does. 6- and 4-bit floats, which have neither, always
         saturate and turn NaN into their largest number; integers refuse False.
-    out : NumPy array of the result's type and shape to write to, of any layout. One that shares memory with the input
-        is written to as if it did not.
+    out : NumPy array of the result's type and shape to write to, of any layout in which each element has memory of its
+        own. One that shares memory with the input is written to as if it did not.
 
     Returns
     -------

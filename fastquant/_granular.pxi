@@ -147,6 +147,30 @@ cdef inline bint apart(cnp.ndarray a, object b) noexcept:
     return a_high <= b_low or b_high <= a_low
 
 
+cdef bint has_own_places(cnp.ndarray a) noexcept:
+    """No two elements share memory, as far as steps tell: each is as long as what the shorter ones reach. Threads would
+    write such a place at once."""
+    cdef ptrdiff_t reach = cnp.PyArray_ITEMSIZE(a), step, shortest, length
+    cdef uint64_t seen = 0
+    cdef int axis, found
+    if cnp.PyArray_IS_C_CONTIGUOUS(a) or cnp.PyArray_SIZE(a) == 0:
+        return True
+    while True:
+        found = -1
+        shortest = length = 0
+        for axis in range(cnp.PyArray_NDIM(a)):
+            step = cnp.PyArray_STRIDE(a, axis)
+            step = -step if step < 0 else step
+            if cnp.PyArray_DIM(a, axis) > 1 and not seen >> axis & 1 and (found < 0 or step < shortest):
+                found, shortest, length = axis, step, cnp.PyArray_DIM(a, axis)
+        if found < 0:
+            return True
+        if shortest < reach:
+            return False
+        seen |= <uint64_t> 1 << found
+        reach += shortest * (length - 1)
+
+
 cdef inline object output_for(object out, cnp.ndarray src, int ndim, cnp.npy_intp *shape, int type_number, bint packed):
     """A new array, or out if it is one of that shape and type that shares no memory with src or is src; or None."""
     if out is None:
@@ -154,7 +178,7 @@ cdef inline object output_for(object out, cnp.ndarray src, int ndim, cnp.npy_int
     if not (cnp.PyArray_CheckExact(out) and cnp.PyArray_TYPE(<cnp.ndarray> out) == type_number
             and cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out) and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim):
         return None
-    if packed and not PyArray_ISCARRAY(<cnp.ndarray> out):
+    if packed and not PyArray_ISCARRAY(<cnp.ndarray> out) or not has_own_places(<cnp.ndarray> out):
         return None
     if ndim > 0 and memcmp(cnp.PyArray_DIMS(<cnp.ndarray> out), shape, ndim * sizeof(cnp.npy_intp)):
         return None

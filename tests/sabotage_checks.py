@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sabotage_files import API, ARGUMENTS, CPU, GRID, ONNX, OUTPUT, RANGES, Edit
+from sabotage_files import API, ARGUMENTS, CPU, GRANULAR, GRID, ONNX, OUTPUT, RANGES, Edit
 
 EDITS = [
     # ---- checks in Python ----
@@ -27,6 +27,14 @@ EDITS = [
         OUTPUT,
         [("parameter is not None and np.may_share_memory(parameter, self.array)", "False")],
     ),
+    Edit("out: elements that share memory", OUTPUT, [("    if _meets_itself(out):\n", "    if False:\n")]),
+    Edit("out: perhaps sharing memory", OUTPUT, [("scattered or _meets_itself(out) is None or", "scattered or")]),
+    Edit("out: steps of one sign", OUTPUT, [("0 if same else -most", "0")]),
+    Edit("out: elements that meet in part", OUTPUT, [("near = reach[k + 1] + a.itemsize - 1", "near = reach[k + 1]")]),
+    Edit(
+        "out: elements that share memory, in C", GRANULAR, [(" or not has_own_places(<cnp.ndarray> out):", ":")]
+    ),
+    Edit("out: steps of the shorter axes", GRANULAR, [("        reach += shortest * (length - 1)\n", "")]),
     Edit("result not copied to out", OUTPUT, [("np.copyto(self.out, self.array)", "pass")]),
     Edit("packed out of any stride", OUTPUT, [("scattered = packed and", "scattered = False and")]),
     Edit("shape of out not checked in Python", OUTPUT, [("if out.shape != shape:", "if False:")]),

@@ -7,6 +7,7 @@ import pytest
 from calls import reference
 
 import fastquant as fq
+from fastquant import _output, _rules
 
 ROWS, COLUMNS = 3000, 40
 
@@ -99,13 +100,98 @@ def test_requantize_parameters_in_the_memory_of_out(target):
         assert memory.tobytes() == expected.tobytes()
 
 
-def test_in_place_where_elements_share_memory(target):
-    """No output can hold two numbers in one place; each is at least made from the input as it was."""
-    memory = np.arange(6, dtype=np.float32)
-    x = np.lib.stride_tricks.as_strided(memory, (5, 2), (4, 4))
-    scale = np.float32([1, 2, 0.7, 3, 5])
-    expected = fq.fake_quantize(x.copy(), scale, axis=0)
-    fq.fake_quantize(x, scale, axis=0, out=x)
-    for place, number in enumerate(memory):
-        candidates = [expected[i, j] for i in range(5) for j in range(2) if i + j == place]
-        assert number in candidates
+def laid_out(shape, steps, dtype):
+    """An array with these steps, in elements, in memory of its own."""
+    memory = np.zeros(4096, dtype)
+    steps = [step * memory.itemsize for step in steps]
+    return np.lib.stride_tricks.as_strided(memory[2048:], shape, steps), memory
+
+
+# Layouts, and whether two of their elements share memory. Those of the middle go past each other.
+LAYOUTS = {
+    "one place": ((40,), (0,), True),
+    "one place for a row": ((30, 5), (0, 1), True),
+    "one place for a column": ((30, 5), (1, 0), True),
+    "windows": ((30, 5), (1, 1), True),
+    "windows, backwards": ((30, 5), (-1, 1), True),
+    "windows with gaps": ((30, 5), (20, 20), True),
+    "every third meets": ((9, 9), (6, 8), True),
+    "three axes that meet": ((3, 3, 4), (5, 7, 12), True),
+    "past each other": ((3, 2), (2, 3), False),
+    "past each other, backwards": ((9, 3), (-3, 13), False),
+    "three axes": ((2, 2, 2), (5, 7, 11), False),
+    "Fortran's order": ((30, 5), (1, 30), False),
+    "gaps": ((30, 5), (11, 2), False),
+    "an axis of one": ((30, 1), (1, 0), False),
+    "nothing": ((0, 30), (0, 0), False),
+}
+
+INTO: dict = {
+    "quantize": lambda x, out: fq.quantize(x, 0.5, out=out),
+    "quantize, axis": lambda x, out: fq.quantize(x, np.full(len(x), 0.5), axis=0, out=out),
+    "quantize, general": lambda x, out: fq.quantize(x, np.float16(0.5), out=out),
+    "quantize_dynamic": lambda x, out: fq.quantize_dynamic(x, out=out).q,
+    "quantize_dynamic, axis": lambda x, out: fq.quantize_dynamic(x, axis=0, out=out).q,
+    "requantize": lambda x, out: fq.requantize(x.astype(np.int8), 0.5, 0, 0.25, 0, out=out),
+    "Quantizer": lambda x, out: fq.Quantizer(0.5)(x, out),
+    "rules": lambda x, out: _rules.quantize(x, 0.5, rule="multiply", dtype="int8", out=out),
+    "dequantize": lambda x, out: fq.dequantize(x.astype(np.int8), 0.5, out=out),
+    "fake_quantize": lambda x, out: fq.fake_quantize(x, 0.5, out=out),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", INTO)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_out_whose_elements_share_memory(layout, call):
+    """No output can hold two numbers in one place, and two threads would write it at once."""
+    shape, steps, meets = LAYOUTS[layout]
+    x = np.random.default_rng(5).normal(size=shape).astype(np.float32)
+    if x.size == 0 and "dynamic" in call:
+        return  # which has no range
+    dtype = np.float32 if call in ("dequantize", "fake_quantize") else np.int8
+    out, memory = laid_out(shape, steps, dtype)
+    if meets:
+        with pytest.raises(ValueError, match="out: got an array of elements that share memory, expected each to have"):
+            INTO[call](x, out)
+        assert not memory.any()
+    else:
+        assert INTO[call](x, out) is out
+        assert out.tobytes() == INTO[call](x, None).tobytes()
+
+
+def test_what_shares_memory_is_told_exactly():
+    """By the bytes of each element, one by one."""
+    rng = np.random.default_rng(6)
+    found = set()
+    for _ in range(3000):
+        shape = tuple(rng.integers(1, 6, rng.integers(1, 5)))
+        strides = tuple(int(s) for s in rng.integers(-40, 41, len(shape)) * rng.choice([1, 4]))
+        a = np.lib.stride_tricks.as_strided(np.zeros(1, np.float32), shape, strides)
+        starts = sum(np.multiply.outer(np.arange(n), s).reshape((-1,) + (1,) * (len(shape) - 1 - k))
+                     for k, (n, s) in enumerate(zip(shape, strides, strict=True)))  # fmt: skip
+        touched = (np.reshape(starts, -1)[:, None] + np.arange(4)).reshape(-1)
+        meets = len(np.unique(touched)) < len(touched)
+        assert _output._meets_itself(a) is meets, (shape, strides)
+        found.add(meets)
+    assert found == {True, False}
+
+
+def test_out_of_which_it_is_too_hard_to_tell(monkeypatch):
+    monkeypatch.setattr(_output, "_meets_itself", lambda a: None)
+    x = np.random.default_rng(7).normal(size=(3, 2)).astype(np.float32)
+    out, _ = laid_out((3, 2), (2, 3), np.int8)
+    assert not np.may_share_memory(_output.Output(out, x, (3, 2), out.dtype).array, out)
+    fq.quantize(x, np.float16(0.5), out=out)
+    assert out.tobytes() == fq.quantize(x, 0.5).tobytes()
+    x = laid_out((3, 2), (2, 3), np.float32)[0]
+    x[:] = [[1, -2], [3, -4], [5, -6]]
+    fq.fake_quantize(x, 2.0, out=x)
+    assert x.tolist() == [[0, -2], [4, -4], [4, -6]]
+
+
+def test_the_search_for_shared_memory_ends():
+    primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
+    hard = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (2,) * 16, [10**9 // p for p in primes])
+    assert _output._meets_itself(hard, tries=20) is None
+    wide = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (10**6, 10**6), (10**6 + 3, 10**6 + 1))
+    assert _output._meets_itself(wide) is None
