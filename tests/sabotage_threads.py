@@ -60,7 +60,9 @@ EDITS = [
     Edit("pool: a part twice", POOL, [(": j->next++;", ": j->next++ / 2;")]),
     Edit("pool: the last part is lost", POOL, [("last ? --j->end :", "last ? j->end-- :")]),
     Edit("pool: workers on the caller's CPU", POOL, [("    CPU_CLR((size_t)here, &others);\n", "")]),
-    Edit("pool: workers that were never kept off", POOL, [("w->cpu == here || w->kept", "w->kept")]),
+    Edit("pool: workers that were never kept off", POOL, [("w->cpu == here || ", "")]),
+    Edit("pool: workers where they were started", POOL, [(" || !CPU_EQUAL(&w->on, &own)", "")]),
+    Edit("pool: workers apart from a caller of one CPU", POOL, [("        others = own;\n", "        return;\n")]),
     Edit("pool: a child's sleepers", POOL, [("    nobody_sleeps();\n", "")]),
     Edit(
         "pool: more than allowed",

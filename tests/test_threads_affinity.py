@@ -53,6 +53,29 @@ else:
 assert os.sched_getaffinity(0) == set(cpus[:2])
 """
 
+# One that is free, and falls asleep where the caller is.
+BORN_FREE = """
+fq.set_num_threads(2)
+for _ in range(500):
+    call(cpus[:2])
+    if {cpus[1]} in workers().values():
+        break
+else:
+    raise AssertionError(workers())
+"""
+
+# Callers that may use one CPU, each another: workers go with them, whoever started them.
+FOLLOWING = """
+fq.set_num_threads(2)
+for mine in (cpus[:1], cpus[1:2], cpus[:1]) * 10:
+    for _ in range(200):
+        call(mine)
+        if list(workers().values()) == [set(mine)]:
+            break
+    else:
+        raise AssertionError((mine, workers()))
+"""
+
 CALLERS = """
 import threading
 fq.set_num_threads(3)
@@ -75,7 +98,7 @@ assert os.sched_getaffinity(0) == set(cpus)
 """
 
 
-@pytest.mark.parametrize("code", [KEPT_OFF, CALLERS])
+@pytest.mark.parametrize("code", [KEPT_OFF, BORN_FREE, FOLLOWING, CALLERS])
 def test_workers(code):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one CPU")

@@ -55,7 +55,9 @@ static int rooms_kept;
 
 /* A thread that is woken may be put on the CPU that wakes it, and wait there until that one has done all the work: so
  * Linux does in virtual machines, where an idle CPU looks like one that is not to be had. Workers that fell asleep where
- * the caller is now are therefore kept off it, and on the other CPUs that the caller may use. */
+ * the caller is now are therefore kept off it, and on the other CPUs that the caller may use; and so are those that may
+ * run elsewhere than it, since threads begin with the CPUs of whoever starts them: one caller bound to a CPU, at work
+ * first, would bind all workers to that one for all callers to come. */
 #if defined(__linux__)
 #include <sched.h>
 #include <sys/syscall.h>
@@ -64,8 +66,7 @@ static int rooms_kept;
 typedef struct worker {
     pid_t thread;
     int cpu;              /* where it fell asleep */
-    int kept;             /* whether it has been kept off a CPU before: on these */
-    cpu_set_t on;
+    cpu_set_t on;         /* where it may run */
     struct worker *next;
 } worker;
 
@@ -74,6 +75,7 @@ static worker *asleep;
 static worker this_thread(void)
 {
     worker me = {.thread = (pid_t)syscall(SYS_gettid)};
+    (void)sched_getaffinity(0, sizeof me.on, &me.on);
     return me;
 }
 
@@ -92,15 +94,15 @@ static void sleep_until_woken(worker *me)
 static void keep_off(void)
 {
     const int here = sched_getcpu();
-    cpu_set_t others;
-    if (here < 0 || sched_getaffinity(0, sizeof others, &others) != 0)
+    cpu_set_t own, others;
+    if (here < 0 || sched_getaffinity(0, sizeof own, &own) != 0)
         return;
+    others = own;
     CPU_CLR((size_t)here, &others);
     if (CPU_COUNT(&others) == 0)
-        return;
+        others = own;
     for (worker *w = asleep; w != NULL; w = w->next)
-        if ((w->cpu == here || w->kept) && !(w->kept && CPU_EQUAL(&w->on, &others))) {
-            w->kept = 1;
+        if ((w->cpu == here || !CPU_EQUAL(&w->on, &own)) && !CPU_EQUAL(&w->on, &others)) {
             w->on = others;
             (void)sched_setaffinity(w->thread, sizeof others, &others);
         }
