@@ -46,9 +46,9 @@ class Output:
 def _meets_itself(a: Array, tries: int = 10_000) -> bool | None:
     """Whether two elements of a share memory; None if that takes too long to tell.
 
-    Two such elements are apart by less than one, a sum of steps of both signs. Those sums are tried from the longest step
-    down, as far as the shorter ones can make up for it. Where each step goes beyond what the shorter ones reach, as in
-    all layouts that are not made on purpose, there is one to try.
+    Two such elements are apart by less than one: by a sum of steps of both signs. Those sums are tried from the longest
+    step down, as far as the shorter ones can make up for it. Where each step goes beyond what the shorter ones reach,
+    as in all layouts that are not made on purpose, there is one to try.
     """
     if a.size == 0 or a.flags.forc:
         return False

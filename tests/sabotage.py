@@ -48,9 +48,9 @@ LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pyc
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
-    *("rules", "threads", "thread_count", "threads_affinity", "quantizers", "native", "reuse", "bench_bare"),
+    *("rules", "threads", "thread_count", "threads_affinity", "quantizers", "native", "reuse", "pool", "bench_bare"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
-    *("span_values", "environment", "memory", "sweep", "properties"),
+    *("span_values", "environment", "memory", "sweep", "properties", "threads_hostile"),
 )
 
 HANGS = 3600  # seconds; all tests take some minutes
@@ -63,8 +63,9 @@ LIKELY = {
     "_calls.pxi": ("plain_calls", "errors_table"),
     "_general.pxi": ("plain_calls", "rules", "reentrance"),
     "_split.pxi": ("threads", "environment"),
-    "threads.c": ("threads_affinity", "threads"),
-    "reuse.c": ("reuse",),
+    "threads.c": ("threads_affinity", "pool", "threads"),
+    "reuse.c": ("pool", "reuse"),
+    "_output.py": ("overlap", "memory"),
     "_memory.pxi": ("reuse",),
     "_memory.py": ("reuse",),
     "native.c": ("native",),
@@ -84,7 +85,6 @@ LIKELY = {
     "fpenv.h": ("environment",),
     "onnx.py": ("onnx", "onnx_text", "onnx_errors"),
     "cpu.py": ("cpu",),
-    "_output.py": ("overlap", "memory"),
     "_arguments.py": ("errors_table", "errors", "errors_types"),
     "packing.inc.h": ("span_packs",),
     "lanes_avx512.h": ("exhaustive_small", "span_values", "span_lengths", "rules"),

@@ -86,6 +86,15 @@ EDITS = [
     ),
     Edit("pool: crashes of workers unseen", POOL, [("        sigdelset(&all, own[i]);\n", "        (void)own;\n")]),
     Edit("pool: rooms for two", POOL, [("room = rooms[--rooms_kept];", "room = rooms[rooms_kept - 1];")]),
+    Edit("pool: a limit beside the lock", POOL, [("    acquire();\n    n = limit;\n    release();", "    n = limit;")]),
+    Edit(
+        "pool: done before it is",
+        POOL,
+        [
+            ("    release();\n    j->run(", "    j->unfinished--;\n    release();\n    j->run("),
+            ("if (--j->unfinished == 0)", "if (j->unfinished == 0)"),
+        ],
+    ),
     # ---- how many ----
     Edit("threads: no affinity", COUNT, [("len(os.sched_getaffinity(0))", "max(2, os.cpu_count())")]),
     Edit(
@@ -154,6 +163,8 @@ EDITS = [
             )
         ],
     ),
+    # ---- the end of the interpreter ----
+    Edit("end: types of an empty module", ENTRY, [("cdef type QParams, Quantized, Range\n", "")]),
     # ---- memory of results ----
     Edit("reuse: what is too small", REUSE, [("kept[i].bytes >= bytes && ", "")]),
     Edit("reuse: what is far too large", REUSE, [("kept[i].bytes / 2 <= bytes && ", "")]),
@@ -170,6 +181,10 @@ EDITS = [
         REUSE,
         [("return !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire);", "return 1;")],
     ),
+    Edit("reuse: written by others, and not yet seen", REUSE, [("memory_order_release", "memory_order_relaxed")]),
+    Edit("reuse: a fork does not wait", REUSE, [("    prepare_for_forks();\n", "")]),
+    Edit("reuse: the list is a child's for good", REUSE, [("before_fork, leave, leave", "before_fork, leave, NULL")]),
+    Edit("reuse: the list is a fork's for good", REUSE, [("before_fork, leave, leave", "before_fork, NULL, leave")]),
     Edit(
         "reuse: small ones too",
         MEMORY,

@@ -11,6 +11,8 @@
 #include "reuse.h"
 
 #if FQ_REUSES
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
@@ -19,8 +21,8 @@
 
 typedef struct { char *data; size_t bytes; } piece;
 
-/* What is kept, the oldest first. A thread that finds the list in use does without it: so nobody waits, and a child
- * that was forked while another thread used it does without it for good. */
+/* What is kept, the oldest first. A thread that finds the list in use does without it, so that no call waits. `in_use`
+ * orders what is written to the list; the two limits are looked at alone, and order nothing. */
 static atomic_flag in_use = ATOMIC_FLAG_INIT;
 static piece kept[SLOTS];
 static int pieces;
@@ -28,6 +30,22 @@ static _Atomic size_t most, least;
 
 static int enter(void) { return !atomic_flag_test_and_set_explicit(&in_use, memory_order_acquire); }
 static void leave(void) { atomic_flag_clear_explicit(&in_use, memory_order_release); }
+
+/* A fork does wait: the child of one that happened while another thread had the list would never have it. Python's lock
+ * is held by both, and so they cannot meet; but not every Python has one, and not every fork is Python's. Nobody waits
+ * for anything with the list in hand. */
+static void before_fork(void)
+{
+    while (!enter())
+        sched_yield();
+}
+
+static void prepare_for_forks(void)
+{
+    static atomic_flag prepared = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&prepared) && pthread_atfork(before_fork, leave, leave) != 0)
+        atomic_flag_clear(&prepared);
+}
 
 static size_t *length_of(void *data) { return (size_t *)(void *)((char *)data - BEFORE); }
 
@@ -173,6 +191,7 @@ void *fq_reuse_realloc(void *context, void *data, size_t bytes)
 
 void fq_keep(size_t bytes, size_t smallest)
 {
+    prepare_for_forks();
     most = bytes;
     least = smallest;
     forget(bytes, SLOTS);
