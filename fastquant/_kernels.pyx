@@ -38,6 +38,8 @@ from libc.string cimport memcmp, memcpy, memset
 import ml_dtypes
 import numpy as np
 
+# Not looked up in the module, which is empty when the last finalizers make calls.
+cdef type QParams, Quantized, Range
 from fastquant._results import QParams, Quantized, Range
 
 cnp.import_array()
