@@ -45,6 +45,14 @@ class Build(NamedTuple):
 
 SANITIZE = "-O1 -g1 -fno-omit-frame-pointer -DFQ_CALLS -fno-sanitize-recover=all -fsanitize="
 HALT = "halt_on_error=1:print_stacktrace=1"
+# Python and NumPy are as they are: what they do is seen as far as it goes through the C library (their locks and
+# conditions, malloc and free, memcpy), so that the lock of Python orders what it guards, and a race between their code
+# and ours is not told. Children of forks start threads, and processes end at once: the tests have thousands.
+RACES = "halt_on_error=1:exitcode=66:die_after_fork=0:atexit_sleep_ms=0"
+THREADS = (
+    *(f"tests/test_{name}.py" for name in ("threads", "thread_count", "threads_affinity", "threads_hostile")),
+    *(f"tests/test_{name}.py" for name in ("reentrance", "reuse", "minmax", "quantizers", "overlap", "matrix")),
+)
 
 BUILDS = {
     "address": Build(
@@ -68,6 +76,14 @@ BUILDS = {
         environment=(("PYTHONMALLOC", "malloc"),),
         prefix=("valgrind", "-q", "--error-exitcode=9", f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}"),
         tests=tuple(f"tests/test_{name}.py" for name in ("plain_calls", "rows", "minmax", "span_packs", "quantizers")),
+    ),
+    "thread": Build(
+        "ThreadSanitizer: memory that two threads use, and nothing orders",
+        SANITIZE + "thread",
+        runtime="libtsan.so",
+        environment=(("TSAN_OPTIONS", RACES),),
+        prefix=("setarch", "-R"),  # it has to know where everything lies, and knows no more than 28 random bits
+        tests=THREADS,
     ),
     "O0": Build("without optimisation", "-O0"),
     "gcc": Build("gcc as it is installed, -O3", ""),
