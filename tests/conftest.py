@@ -28,6 +28,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+# What tests do to the whole process, and so in one thread only (pytest --parallel-threads, of pytest-run-parallel: it
+# knows of warnings and monkeypatch itself). The fixture `target` is entered once, whatever the number of threads.
+PROCESS_WIDE = (
+    *("fastquant.set_num_threads", "fastquant.cpu.use", "fq.cpu.use", "many_threads.on_threads", "many_threads.run"),
+    *(f"fastquant._kernels.{name}" for name in ("activate", "keep", "set_parallel", "set_piece", "set_stream_from")),
+    *("subprocess.run", "os.fork", "os.umask", "threading.Thread", "tracemalloc.start"),
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.pluginmanager.hasplugin("run-parallel"):
+        for name in PROCESS_WIDE:
+            config.addinivalue_line("thread_unsafe_functions", name)
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     wanted = [name.strip() for name in session.config.getoption("--require-targets").split(",") if name.strip()]
     missing = [name for name in wanted if name not in fq.cpu.available()]
