@@ -60,7 +60,7 @@ BUILDS = {
         SANITIZE + "address",
         runtime="libasan.so",
         # Python itself keeps what it allocates; leaks are counted by tests/test_leaks.py.
-        environment=(("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1"),),
+        environment=(("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"),),
     ),
     "undefined": Build(
         "UndefinedBehaviorSanitizer, and casts of floats to integers that do not hold them",
