@@ -21,8 +21,9 @@ def set_num_threads(n: int) -> None:
     At import it is what the environment variable FASTQUANT_NUM_THREADS says; without it the number of CPUs that the
     process may run on, by its affinity and the quota of its control group, and not more than OMP_NUM_THREADS. Small
     arrays (below some 4 MiB of input and output) are never split. Threads are started when they are first wanted, and
-    sleep between calls; a lower number leaves them asleep. The limit is for the process: of n calls at once each
-    runs on the thread that it was made on, and only what they leave of n helps. Results do not depend on it.
+    sleep between calls; a lower number leaves them asleep. They run where the calling thread may run, by its affinity.
+    The limit is for the process: of n calls at once each runs on the thread that it was made on, and only what they
+    leave of n helps. Results do not depend on it.
 
     Returns nothing. Raises TypeError for what is no integer, ValueError for one out of range.
     """

@@ -139,6 +139,8 @@ const fq_span_table *fq_target_table(int target) { return (const fq_span_table *
 
 const fq_span_table *fq_spans_in_use = (const fq_span_table *)&merged[0];
 
+/* Relaxed here and in fq_active_table: the tables that the pointer may lead to are complete before any thread can make a
+ * call, so that it orders nothing; a call reads it once for each span and may begin with either of two. */
 void fq_activate(int target)
 {
 #if defined(__GNUC__)
