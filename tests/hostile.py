@@ -144,7 +144,7 @@ def in_processes(method: str) -> None:
 
     fq.set_num_threads(3)
     context = multiprocessing.get_context(method)
-    with Busy(), context.Pool(2) as pool:
+    with Busy(times=1), context.Pool(2) as pool:
         assert pool.map(check_all, range(4)) == [0, 1, 2, 3]
         pool.close()
         pool.join()
