@@ -196,7 +196,7 @@ EDITS = [
     Edit(
         "out: packed, in another order",
         GRANULAR,
-        [("if packed and not PyArray_ISCARRAY(<cnp.ndarray> out):", "if False:")],
+        [("if packed and not PyArray_ISCARRAY(<cnp.ndarray> out) or not", "if not")],
     ),
     Edit("out: read-only", GRANULAR, [("and cnp.PyArray_ISWRITEABLE(<cnp.ndarray> out) and", "and")]),
     Edit(
