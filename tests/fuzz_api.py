@@ -4,6 +4,7 @@ argument which is wrong. Then `out` is as it was; inputs, and memory around `out
 from __future__ import annotations
 
 import random
+import sys
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -110,8 +111,6 @@ class Api:
         if out is not None:
             assert results[0] is out, "another array than out"
         for g, e in zip(results, wanted, strict=True):
-            if call.vague and g is out:
-                continue
             g = np.asarray(g)
             assert g.dtype.newbyteorder("=") == np.asarray(e).dtype, f"{g.dtype}, expected {np.asarray(e).dtype}"
             assert_same(np.array(g, g.dtype.newbyteorder("=")), np.asarray(e))
@@ -131,7 +130,7 @@ class Api:
 
 @contextmanager
 def _settings(target: str, call: Call) -> Iterator[None]:
-    _kernels.set_stream_from(0 if call.streaming else 1 << 62)
+    _kernels.set_stream_from(0 if call.streaming else sys.maxsize)
     try:
         with fq.cpu.use(target), on_threads(call.threads) if call.threads > 1 else nullcontext():
             yield

@@ -28,7 +28,6 @@ class Call:
         self.expected: Callable[[], Any] = lambda: None
         self.made: Callable[[], Any] | None = None  # runs it, where that is no call of fq.function
         self.kept: Kept | None = None  # the memory around out
-        self.vague = False  # out's elements share memory: what they hold is anybody's guess
         self.traits: list[Hashable] = []
         self.threads, self.streaming = 1, False
 
@@ -165,7 +164,8 @@ class Inputs(Arguments):
             return
         if kind == "any strides" and 0 not in shape:
             out, memory = self.any_strides(shape, dtype, np.full(1, CANARY, np.uint8))
-            call.vague = True
+            if not _distinct(out):
+                self.blame("out", V)
         elif kind == "overlapping" and not {"x", "q"} & set(self.wrong) and _may_move(x):
             out, memory = self.overlapping(call, x, shape, dtype)
         elif kind == "parameter" and 0 not in shape and _may_move(parameter) and parameter.size:
