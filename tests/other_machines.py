@@ -50,7 +50,7 @@ class Machine(NamedTuple):
 # What bytes and words mean, and no more: the emulator is some 20 times slower.
 BYTES = (
     "reference or span_values or span_runs or test_api or rules or rows or layouts or matrix or quantizers or errors "
-    "or oracle or native or files or dlpack or onnx or plain_calls or minmax or environment"
+    "or oracle or native or files or fuzz or dlpack or onnx or plain_calls or minmax or environment"
 )
 
 MACHINES = {

@@ -200,7 +200,7 @@ def test_errors():
         ((x, "int4"), ValueError, "precision: got 'int4', expected float32, int8"),
         ((x, "xint8"), ValueError, "precision: got 'xint8', expected float32, int8"),
         ((x.astype("i1"), "int8"), TypeError, "embeddings: got int8, expected real numbers"),
-        (([x.astype("u1")], "binary"), TypeError, "embeddings: got uint8, expected real numbers"),
+        (([np.ones((4, 3), "u1")], "binary"), TypeError, "embeddings: got uint8, expected real numbers"),
         ((x.astype(complex), "int8"), TypeError, "embeddings: got complex128, expected real numbers"),
         ((np.float32(1), "int8"), ValueError, "embeddings: got a number, expected an array"),
         ((x, "int8", x[:1]), ValueError, r"ranges: got shape \(1, 3\), expected \(2, 3\)"),

@@ -105,7 +105,7 @@ def test_types_that_numpy_has_not_are_copied(tmp_path: Path, capsys: pytest.Capt
         "f4": entry([2, 4], 36, 40, "F4"),
     }
     path, out = tmp_path / "in.safetensors", tmp_path / "out.safetensors"
-    path.write_bytes(safetensors_bytes(header, data[:24] + np.float32([1, 2, -3]).tobytes() + data[36:]))
+    path.write_bytes(safetensors_bytes(header, data[:24] + np.array([1, 2, -3], "<f4").tobytes() + data[36:]))
     assert main(["quantize", str(path), "-o", str(out)]) == 0
     with safe_open(out, framework="numpy") as file:
         assert set(file.keys()) == {"f8", "bf", "w", "w_scale", "f4"}
@@ -159,7 +159,7 @@ def test_data_keeps_its_order_where_it_can(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "problem"),
     [
-        (np.array(["a"]), "cannot hold type <U1"),
+        (np.array(["a"], "<U1"), "cannot hold type <U1"),
         (np.zeros(2, [("a", "i4")]), "cannot hold type"),
         (np.zeros(2, np.complex128), "cannot hold type complex128"),
         (np.zeros(2, "M8[s]"), "cannot hold type"),
