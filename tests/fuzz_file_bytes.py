@@ -126,13 +126,13 @@ def safetensors_seeds() -> list[bytes]:
         kind: entry([2, 2], 32 * i, 32 * i + 4 * size, kind) for i, (kind, size) in enumerate((("F16", 2), ("BF16", 2)))
     }
     floats = {"h": entry([2, 2], 0, 8, "F16"), "b": entry([1, 4], 8, 16, "BF16"), "d": entry([2, 1], 16, 32, "F64")}
-    data = np.array([1.5, -2, 0.25, 1e-3, 3, 7], np.float32).tobytes()
+    data = np.array([1.5, -2, 0.25, 1e-3, 3, 7], "<f4").tobytes()
     numbers = [-1, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, 2**65]
     return [
         safetensors_bytes({}), safetensors_bytes(two, data[:19]), safetensors_bytes(floats, bytes(range(32))),
         safetensors_bytes(kinds, bytes(40)),
         safetensors_bytes({"e": entry([0, 2**40], 0, 0), "s": entry([], 0, 4)}, data[:4]),
-        safetensors_bytes({"n" * 3000: entry([2, 2], 0, 16)}, np.float32([1, np.nan, 2, 3]).tobytes()),
+        safetensors_bytes({"n" * 3000: entry([2, 2], 0, 16)}, np.array([1, np.nan, 2, 3], "<f4").tobytes()),
         safetensors_bytes({"w": entry([2, 2], 0, 16), "w_scale": entry([], 16, 20)}, data[:20]),
         safetensors_bytes({"\u202e\n\x1b[31m": entry([2, 2], 0, 16)}, data[:16]),
         *(safetensors_bytes({"a": entry([n], 0, 4)}, data[:4]) for n in numbers),

@@ -189,7 +189,7 @@ def test_a_repeated_name_is_found_in_one_pass() -> None:
 
 def test_names_in_errors_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.safetensors"
-    path.write_bytes(safetensors_bytes({"a" * 500 + "z": entry([1, 1], 0, 4)}, np.float32(np.nan).tobytes()))
+    path.write_bytes(safetensors_bytes({"a" * 500 + "z": entry([1, 1], 0, 4)}, np.array(np.nan, "<f4").tobytes()))
     error = refused(capsys, "quantize", path, "-o", tmp_path / "out.npz")
     assert f"tensor '{'a' * 60}...{'a' * 59}z' holds 1 NaN" in error
 
