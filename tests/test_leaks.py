@@ -24,6 +24,8 @@ def growth(*arguments: str) -> tuple[int, int]:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     heap, blocks, heap_after, blocks_after = map(int, done.stdout.split())
+    if heap == 0:
+        pytest.skip("another malloc than glibc's")
     return heap_after - heap, blocks_after - blocks
 
 
