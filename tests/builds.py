@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -54,6 +55,8 @@ THREADS = (
     *(f"tests/test_{name}.py" for name in ("reentrance", "reuse", "minmax", "quantizers", "overlap", "matrix")),
 )
 
+LOGS = "LOGS"  # in a prefix: a directory of the build's, whose files hold paragraphs, one a report
+
 BUILDS = {
     "address": Build(
         "AddressSanitizer: reads and writes outside of arrays, use after free",
@@ -74,7 +77,7 @@ BUILDS = {
         "-O1 -g1 -DFQ_CALLS",
         # Python's own allocator hands out parts of blocks, and would hide where ours end.
         environment=(("PYTHONMALLOC", "malloc"),),
-        prefix=("valgrind", "-q", "--error-exitcode=9", f"--suppressions={ROOT / 'tests' / 'valgrind.supp'}"),
+        prefix=("valgrind", "-q", "--num-callers=30", f"--log-file={LOGS}/%p"),
         tests=tuple(f"tests/test_{name}.py" for name in ("plain_calls", "rows", "minmax", "span_packs", "quantizers")),
     ),
     "thread": Build(
@@ -135,16 +138,30 @@ def runtime_of(build: Build) -> str:
     return found.stdout.strip()
 
 
+def reports(logs: Path) -> list[str]:
+    """Those in which our code takes part. The interpreter, the loader and the vector code of libc have their own: they
+    read words that hold more than they look at."""
+    texts = [file.read_text(errors="replace") for file in sorted(logs.iterdir())]
+    found = [paragraph for text in texts for paragraph in re.split(r"(?m)^==\d+== *\n", text)]
+    return [paragraph for paragraph in found if "_kernels" in paragraph or "/fastquant/" in paragraph]
+
+
 def test(build: Build, package: Path, arguments: list[str]) -> int:
     environment = os.environ | {"PYTHONPATH": str(package)} | dict(build.environment)
     if build.runtime:
         environment["LD_PRELOAD"] = runtime_of(build)
-    python = [*build.prefix, sys.executable, "-P"]
+    logs = package.parent / "logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir()
+    python = [*(word.replace(LOGS, str(logs)) for word in build.prefix), sys.executable, "-P"]
     imported = "import fastquant._kernels; print(fastquant._kernels.__file__)"
     done = subprocess.run([*python, "-c", imported], env=environment, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()).is_relative_to(package), f"{done.stdout} instead of the build in {package}"
     command = [*python, "-m", "pytest", "-q", *(arguments or build.tests)]
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    code = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    found = reports(logs)
+    print(*found, sep="\n", end="")
+    return code or bool(found)
 
 
 def split(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -51,6 +51,15 @@ def test_the_compiler_of_a_build_is_strict_with_our_files_alone(sources, tmp_pat
     assert compiles("cython.c")
 
 
+def test_reports_of_memcheck_that_are_about_our_code(tmp_path):
+    ours = "==7== Use of uninitialised value of size 8\n==7==    at 0x1: run_tile (_kernels.c:9)\n"
+    theirs = "==7== Invalid read of size 8\n==7==    at 0x1: strncmp (strcmp-sse2.S:162)\n"
+    (tmp_path / "7").write_text(f"{theirs}==7== \n{ours}==7== \n{theirs}==7== \n")
+    assert builds.reports(tmp_path) == [ours]
+    (tmp_path / "7").write_text(theirs)
+    assert builds.reports(tmp_path) == []
+
+
 def test_a_machine_made_for_something_else_is_left_alone(tmp_path):
     (tmp_path / "kept").touch()
     with pytest.raises(SystemExit, match="not a machine made by this program"):
