@@ -203,17 +203,52 @@ LANE void spread_64(double *to, size_t sets, size_t run, size_t phase, size_t n)
             to[j] = set[i];
 }
 
-LANE_CALL void lane_spread(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+/* The spare places that the vectors of a last block load: as the last of n columns. What becomes of them is dropped, but
+ * whether a block of small floats is a usual one is asked of all of it. */
+LANE void fill_spare_32(void *array, size_t n)
 {
-    const size_t run = (size_t)t->run;
-    spread_32(b->scale, sets, run, phase, n);
+    char *end = (char *)array + n * sizeof(int32_t);
+    int32_t last;
+    memcpy(&last, end - sizeof last, sizeof last);
+    for (size_t k = 0; k < SPARE; k += LANES) {
+        const vi v = vi_set(last);
+        memcpy(end + k * sizeof last, &v, sizeof v);
+    }
+}
+
+LANE void fill_spare_64(double *array, size_t n)
+{
+    for (size_t k = 0; k < SPARE; k++)
+        array[n + k] = array[n - 1];
+}
+
+/* From sets to n columns, of which the first is number `phase` of its set. */
+LANE void columns_32(void *array, const fq_tile *t, size_t sets, size_t phase, size_t n)
+{
+    if (t->run > 1)
+        spread_32(array, sets, (size_t)t->run, phase, n);
+    if (n % SPARE != 0)
+        fill_spare_32(array, n);
+}
+
+LANE void columns_64(double *array, const fq_tile *t, size_t sets, size_t phase, size_t n)
+{
+    if (t->run > 1)
+        spread_64(array, sets, (size_t)t->run, phase, n);
+    if (n % SPARE != 0)
+        fill_spare_64(array, n);
+}
+
+LANE_CALL void lane_columns(lane_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+{
+    columns_32(b->scale, t, sets, phase, n);
     if (b->how != FQ_GENERAL) {
-        spread_32(b->recip, sets, run, phase, n);
-        spread_32(b->rest, sets, run, phase, n);
+        columns_32(b->recip, t, sets, phase, n);
+        columns_32(b->rest, t, sets, phase, n);
     }
     if (b->has_offset)
-        spread_32(b->offset, sets, run, phase, n);
-    spread_32(b->zero_point, sets, run, phase, n);
+        columns_32(b->offset, t, sets, phase, n);
+    columns_32(b->zero_point, t, sets, phase, n);
 }
 
 LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_t m)
@@ -227,13 +262,12 @@ LANE_CALL void wide_prepare(wide_batch *b, const fq_tile *t, size_t first, size_
     b->highest = t->limited ? t->highest : fq_code_types[t->code].highest;
 }
 
-LANE_CALL void wide_spread(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
+LANE_CALL void wide_columns(wide_batch *b, const fq_tile *t, size_t sets, size_t phase, size_t n)
 {
-    const size_t run = (size_t)t->run;
-    spread_64(b->scale, sets, run, phase, n);
+    columns_64(b->scale, t, sets, phase, n);
     if (b->has_offset)
-        spread_64(b->offset, sets, run, phase, n);
-    spread_32(b->zero_point, sets, run, phase, n);
+        columns_64(b->offset, t, sets, phase, n);
+    columns_32(b->zero_point, t, sets, phase, n);
 }
 
 /* For small floats that come `power` times too small: the same products, rounded the same, if all n scales have room. */

@@ -228,8 +228,8 @@ LANE void lane_batches(int op, const fq_tile *t, int real, int kind, int columns
         /* Few uses do not pay for preparing; t->run first, since the product of two large ones may overflow. */
         const int rare = columns && t->run < 8 && t->rows * t->run < 8;
         lane_prepare(&b, t, part.set, part.sets, t->rule != FQ_divide || rare ? FQ_GENERAL : best);
-        if (columns && t->run > 1)
-            lane_spread(&b, t, part.sets, part.phase, part.m);
+        if (columns)
+            lane_columns(&b, t, part.sets, part.phase, part.m);
         if (op == FQ_dequantize && !b.has_offset) {
             const size_t scales = columns ? part.m : part.sets;
             if (kind != SMALL_FLOATS || scale_values(&b, scales, p.code.values.power))
@@ -270,8 +270,8 @@ LANE void wide_batches(int op, const fq_tile *t, int kind, int columns)
     for (size_t first = 0; first < all;) {
         const lane_part part = part_of(t, first, most, single, columns);
         wide_prepare(&w, t, part.set, part.sets);
-        if (columns && t->run > 1)
-            wide_spread(&w, t, part.sets, part.phase, part.m);
+        if (columns)
+            wide_columns(&w, t, part.sets, part.phase, part.m);
         if (columns)
             tile_columns(op, t, first, part.m, &p, FQ_f64, kind, FQ_GENERAL);
         else
