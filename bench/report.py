@@ -8,6 +8,7 @@ bench/figures.json is what the page needs of a run, in few bytes: with it anybod
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -252,7 +253,9 @@ def _sections(report: Report) -> Iterator[str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    report: Report = json.loads(Path(argv[0] if argv else FIGURES).read_text(encoding="utf-8"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", type=Path, default=FIGURES, help="what --json wrote [bench/figures.json]")
+    report: Report = json.loads(parser.parse_args(argv).run.read_text(encoding="utf-8"))
     report = kept(report)
     draw = _bench_plots.drawing()
     PLOTS.mkdir(exist_ok=True)

@@ -1,4 +1,9 @@
-"""Exact, fast conversion between real arrays and the small number types of machine learning."""
+"""Exact, fast conversion between real arrays and the small number types of machine learning.
+
+quantize, dequantize, fake_quantize, requantize, quantize_dynamic; minmax and qparams, which find scales and zero
+points; Quantizer and Dequantizer, whose parameters are checked once; pack and unpack. Modules: onnx, dask, cpu, compat
+(drop-ins for other libraries, each to be imported by name). What begins with _ is private.
+"""
 
 import os as _os
 from importlib import import_module as _import_module

@@ -378,7 +378,7 @@ class _NpzSink(Sink):
     def check(self) -> None:
         for tensor in self.tensors:
             if not tensor.npy_header and tensor.dtype not in _KINDS:
-                raise self._cannot_hold(tensor, f"type {tensor.kind}")
+                raise self._cannot_hold(tensor, f"type {tensor.kind}: write a .safetensors file")
             if zipfile.ZipInfo(f"{tensor.name}.npy").filename != f"{tensor.name}.npy":
                 raise self._cannot_hold(tensor, "this name")
 

@@ -111,13 +111,18 @@ def _outputs(source: Source, tensor: Tensor, names: set[str], args: argparse.Nam
     shape = () if args.axis is None else (tensor.shape[args.axis],)
     outputs = [array_tensor(tensor.name, args.dtype, tensor.shape)]
     outputs.append(array_tensor(f"{tensor.name}_scale", np.float32, shape))
-    if args.asymmetric or args.dtype == "uint8":  # symmetric int8 alone has its zero point at 0 always
+    if _has_zero_point(args):
         outputs.append(array_tensor(f"{tensor.name}_zero_point", np.int32, shape))
     for output in outputs[1:]:
         if output.name in names:
             problem = f"tensor {quoted(output.name)} exists already, but {quoted(tensor.name)} needs that name"
             raise FileError(source.path, problem)
     return outputs
+
+
+def _has_zero_point(args: argparse.Namespace) -> bool:
+    """Symmetric int8 alone has its zero point at 0 always."""
+    return bool(args.asymmetric) or args.dtype == "uint8"
 
 
 def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: Array) -> Result:
@@ -179,7 +184,9 @@ def quantize_command(args: argparse.Namespace) -> int:
     how = f"{args.dtype}, {'asymmetric' if args.asymmetric else 'symmetric'}, "
     how += "one scale per tensor" if args.axis is None else f"one scale per index of axis {args.axis}"
     say(f"{len(rows)} of {len(jobs)} tensors quantized ({how}).")
-    if not rows:
+    if rows:
+        say(f"Each is read back by {_read_back(args)}.")
+    else:
         say("Only floating tensors (F16, BF16, F32, F64) of two dimensions or more, not empty, are quantized.")
     if copied:
         say(f"{len(copied)} copied unchanged ({sum(t.nbytes for t in copied):,} bytes).")
@@ -190,6 +197,13 @@ def quantize_command(args: argparse.Namespace) -> int:
     if rows:
         say("GB/s: bytes before, over the time to find their range and codes; no reading, no writing.")
     return 0
+
+
+def _read_back(args: argparse.Namespace) -> str:
+    """The call for all tensors that _outputs has planned; nothing in the file says which axis it was."""
+    zero_point = ", t[NAME_zero_point]" if _has_zero_point(args) else ""
+    axis = "" if args.axis is None else f", axis={args.axis}"
+    return f"fq.dequantize(t[NAME], t[NAME_scale]{zero_point}{axis})"
 
 
 def _row(

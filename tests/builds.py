@@ -192,6 +192,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{options.name}: FAILED, warnings in {wrong} files")
         return 1
     if options.warnings:
+        print(f"{options.name}: no warnings in the C files of fastquant/src")
         return 0
     with tempfile.TemporaryDirectory(prefix="fastquant-build-") as temporary:
         directory = options.keep or Path(temporary)

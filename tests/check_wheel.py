@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import csv
 import hashlib
@@ -45,13 +46,12 @@ def problems(wheel: Path) -> list[str]:
     return found
 
 
-def main(wheels: list[str]) -> int:
-    if not wheels:
-        print(__doc__, file=sys.stderr)
-        return 2
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("wheels", nargs="+", type=Path, metavar="WHEEL")
     bad = 0
-    for wheel in wheels:
-        found = problems(Path(wheel))
+    for wheel in parser.parse_args(argv).wheels:
+        found = problems(wheel)
         bad += bool(found)
         print(wheel, *(found or ["RECORD and bill of materials agree"]), sep="\n    ")
     return 1 if bad else 0

@@ -9,6 +9,7 @@ how many times as fast it is as the original at three sizes, interleaved, best o
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import importlib.util
 import itertools
@@ -365,4 +366,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

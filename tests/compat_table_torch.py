@@ -8,6 +8,7 @@ times as fast the function is as torch's, interleaved, best of many, for float32
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -348,4 +349,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -5,6 +5,7 @@ python tests/readme_tables.py writes them into README.md, between the lines that
 
 from __future__ import annotations
 
+import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -201,4 +202,5 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")

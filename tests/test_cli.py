@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import sys
 import tracemalloc
 from pathlib import Path
@@ -19,6 +20,7 @@ from cli_support import header_of, reference_codes, refused, table_row
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
+import fastquant as fq
 from fastquant import _reference as reference
 from fastquant import cli
 from fastquant.cli import main
@@ -67,6 +69,25 @@ def test_quantize_writes_what_the_reference_says(
         assert found[name].dtype.newbyteorder("=") == x.dtype  # files are little-endian everywhere
         assert found[name].shape == x.shape
         assert found[name].astype(x.dtype).tobytes() == x.tobytes()
+
+
+@pytest.mark.parametrize("options", [[], ["--asymmetric"], ["--dtype", "uint8", "--axis", "-1"], ["--axis", "0"]])
+def test_the_call_that_reads_back_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str]
+) -> None:
+    x = np.random.default_rng(1).normal(3, 1, (7, 7)).astype(np.float32) * 2 ** np.arange(7, dtype=np.float32)
+    path, out = tmp_path / "x.safetensors", tmp_path / "o.safetensors"
+    save_file({"x": x}, path)
+    assert main(["quantize", str(path), "-o", str(out), *options]) == 0
+    printed = capsys.readouterr().out
+    call = re.search(r"read back by (fq\.dequantize\(.*\))\.", printed)
+    assert call, printed
+    t = load_file(out)
+    names = {"NAME": "x", "NAME_scale": "x_scale", "NAME_zero_point": "x_zero_point"}
+    y = eval(call[1], {"fq": fq, "t": t, **names})
+    steps = np.abs(y - x) / t["x_scale"].reshape((-1, 1) if options[-2:] == ["--axis", "0"] else (1, -1))
+    assert steps.max() <= 0.51
+    assert ("zero_point" in call[1]) == ("x_zero_point" in t)
 
 
 def test_metadata_and_order_are_kept(model: Path) -> None:

@@ -121,7 +121,7 @@ def test_types_that_numpy_has_not_are_copied(tmp_path: Path, capsys: pytest.Capt
     assert main(["inspect", str(path)]) == 0
     capsys.readouterr()
     assert main(["quantize", str(path), "-o", str(tmp_path / "out.npz")]) == 2
-    assert "'f8': .npz cannot hold type F8_E4M3" in capsys.readouterr().err
+    assert "'f8': .npz cannot hold type F8_E4M3: write a .safetensors file" in capsys.readouterr().err
     assert not (tmp_path / "out.npz").exists()
 
 
