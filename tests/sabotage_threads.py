@@ -58,11 +58,11 @@ EDITS = [
     # ---- the pool ----
     Edit("pool: a caller does not wait", POOL, [("    while (j.unfinished > 0)\n        wait_for(&done);\n", "")]),
     Edit("pool: a part twice", POOL, [(": j->next++;", ": j->next++ / 2;")]),
-    Edit("pool: the last part is lost", POOL, [("last ? --j->end :", "last ? j->end-- :")]),
-    Edit("pool: workers on the caller's CPU", POOL, [("    CPU_CLR((size_t)here, &others);\n", "")]),
+    Edit("pool: the last part is lost", POOL, [("worker ? --j->end :", "worker ? j->end-- :")]),
+    Edit("pool: workers on the caller's CPU", POOL, [("    CPU_CLR((size_t)here, &others.set);\n", "")]),
     Edit("pool: workers that were never kept off", POOL, [("w->cpu == here || ", "")]),
-    Edit("pool: workers where they were started", POOL, [(" || !CPU_EQUAL(&w->on, &own)", "")]),
-    Edit("pool: workers apart from a caller of one CPU", POOL, [("        others = own;\n", "        return;\n")]),
+    Edit("pool: workers where an earlier caller was", POOL, [("        follow(&j->caller);\n", "        (void)0;\n")]),
+    Edit("pool: workers apart from a caller of one CPU", POOL, [("        others = *own;\n", "        return;\n")]),
     Edit("pool: a child's sleepers", POOL, [("    nobody_sleeps();\n", "")]),
     Edit(
         "pool: more than allowed",
@@ -91,7 +91,7 @@ EDITS = [
         "pool: done before it is",
         POOL,
         [
-            ("    release();\n    j->run(", "    j->unfinished--;\n    release();\n    j->run("),
+            ("    release();\n    if (worker)", "    j->unfinished--;\n    release();\n    if (worker)"),
             ("if (--j->unfinished == 0)", "if (j->unfinished == 0)"),
         ],
     ),

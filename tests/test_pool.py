@@ -55,7 +55,7 @@ def program(request, tmp_path_factory) -> list[str]:
     return [*before, str(directory / "pool")]
 
 
-@pytest.mark.parametrize(("what", "times"), [("calls", 3000), ("forks", 100), ("start", 40)])
+@pytest.mark.parametrize(("what", "times"), [("calls", 3000), ("forks", 100), ("start", 40), ("bound", 150)])
 def test_threads_and_forks(program, what, times):
     done = run(*program, what, str(times))
     assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), done.stderr[-4000:]

@@ -76,6 +76,19 @@ for mine in (cpus[:1], cpus[1:2], cpus[:1]) * 10:
         raise AssertionError((mine, workers()))
 """
 
+# A free caller after one that was bound: workers may use all CPUs again, but for at most one.
+FREED = """
+fq.set_num_threads(3)
+for _ in range(3):
+    call(cpus[:1])
+for _ in range(200):
+    call()
+    if all(len(allowed) >= len(cpus) - 1 for allowed in workers().values()):
+        break
+else:
+    raise AssertionError(workers())
+"""
+
 CALLERS = """
 import threading
 fq.set_num_threads(3)
@@ -98,7 +111,7 @@ assert os.sched_getaffinity(0) == set(cpus)
 """
 
 
-@pytest.mark.parametrize("code", [KEPT_OFF, BORN_FREE, FOLLOWING, CALLERS])
+@pytest.mark.parametrize("code", [KEPT_OFF, BORN_FREE, FOLLOWING, FREED, CALLERS])
 def test_workers(code):
     if len(os.sched_getaffinity(0)) < 2:
         pytest.skip("there is one CPU")

@@ -33,11 +33,31 @@ static void wake_one(pthread_cond_t *c) { pthread_cond_signal(c); }
 static void wake_all(pthread_cond_t *c) { pthread_cond_broadcast(c); }
 #endif
 
+/* Where a thread may run. */
+#if defined(__linux__)
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+typedef struct { int known; cpu_set_t set; } cpus;
+
+static cpus own_cpus(void)
+{
+    cpus own = {0};
+    own.known = sched_getaffinity(0, sizeof own.set, &own.set) == 0;
+    return own;
+}
+#else
+typedef int cpus;
+static cpus own_cpus(void) { return 0; }
+#endif
+
 typedef struct job {
     fq_part run;
     void *context;
     int next, end;        /* parts that nobody has taken: next ... end - 1 */
     int unfinished;
+    cpus caller;
     struct job *later;
 } job;
 
@@ -51,38 +71,43 @@ static job *jobs;         /* with parts to take, the oldest first */
 static void *rooms[ROOMS_KEPT];
 static int rooms_kept;
 
-/* ---- sleeping ---- */
+/* ---- where workers run ---- */
 
-/* A thread that is woken may be put on the CPU that wakes it, and wait there until that one has done all the work: so
+/* On the CPUs of the caller whose part they take. Threads begin with the CPUs of whoever starts them: one caller bound to
+ * a CPU, at work first, would bind all workers to that one for all callers to come.
+ *
+ * A thread that is woken may be put on the CPU that wakes it, and wait there until that one has done all the work: so
  * Linux does in virtual machines, where an idle CPU looks like one that is not to be had. Workers that fell asleep where
- * the caller is now are therefore kept off it, and on the other CPUs that the caller may use; and so are those that may
- * run elsewhere than it, since threads begin with the CPUs of whoever starts them: one caller bound to a CPU, at work
- * first, would bind all workers to that one for all callers to come. */
+ * the caller is now are therefore kept off it, and on the other CPUs that the caller may use. */
 #if defined(__linux__)
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 typedef struct worker {
     pid_t thread;
     int cpu;              /* where it fell asleep */
-    cpu_set_t on;         /* where it may run */
+    cpus on;              /* where it might run then */
     struct worker *next;
 } worker;
 
 static worker *asleep;
 
-static worker this_thread(void)
+static worker this_thread(void) { return (worker){.thread = (pid_t)syscall(SYS_gettid)}; }
+
+/* Asks the system each time, since others may bind threads too: some 0.1 us, for parts of 10 us and more. */
+static void follow(const cpus *caller)
 {
-    worker me = {.thread = (pid_t)syscall(SYS_gettid)};
-    (void)sched_getaffinity(0, sizeof me.on, &me.on);
-    return me;
+    const cpus own = own_cpus();
+    cpu_set_t shared;
+    if (!caller->known || !own.known)
+        return;
+    CPU_AND(&shared, &own.set, &caller->set);
+    if (!CPU_EQUAL(&shared, &own.set))
+        (void)sched_setaffinity(0, sizeof caller->set, &caller->set);
 }
 
 static void sleep_until_woken(worker *me)
 {
     worker **at = &asleep;
     me->cpu = sched_getcpu();
+    me->on = own_cpus();
     me->next = asleep;
     asleep = me;
     wait_for(&work);
@@ -91,29 +116,28 @@ static void sleep_until_woken(worker *me)
     *at = me->next;
 }
 
-static void keep_off(void)
+static void keep_off(const cpus *own)
 {
     const int here = sched_getcpu();
-    cpu_set_t own, others;
-    if (here < 0 || sched_getaffinity(0, sizeof own, &own) != 0)
+    cpus others = *own;
+    if (here < 0 || !own->known)
         return;
-    others = own;
-    CPU_CLR((size_t)here, &others);
-    if (CPU_COUNT(&others) == 0)
-        others = own;
+    CPU_CLR((size_t)here, &others.set);
+    if (CPU_COUNT(&others.set) == 0)
+        others = *own;
     for (worker *w = asleep; w != NULL; w = w->next)
-        if ((w->cpu == here || !CPU_EQUAL(&w->on, &own)) && !CPU_EQUAL(&w->on, &others)) {
+        if ((w->cpu == here || !CPU_EQUAL(&w->on.set, &own->set)) && !CPU_EQUAL(&w->on.set, &others.set)
+            && sched_setaffinity(w->thread, sizeof others.set, &others.set) == 0)
             w->on = others;
-            (void)sched_setaffinity(w->thread, sizeof others, &others);
-        }
 }
 
 static void nobody_sleeps(void) { asleep = NULL; }
 #else
 typedef int worker;
 static worker this_thread(void) { return 0; }
+static void follow(const cpus *caller) { (void)caller; }
 static void sleep_until_woken(worker *me) { (void)me, wait_for(&work); }
-static void keep_off(void) {}
+static void keep_off(const cpus *own) { (void)own; }
 #if !defined(_WIN32)
 static void nobody_sleeps(void) {}
 #endif
@@ -123,9 +147,9 @@ static void nobody_sleeps(void) {}
 
 /* A part of a job, run without the lock. Callers take the first and workers the last: in call after call the same half of
  * an array then comes to the same thread, whose caches may still have it. */
-static void run_one(job *j, int last)
+static void run_one(job *j, int worker)
 {
-    const int part = last ? --j->end : j->next++;
+    const int part = worker ? --j->end : j->next++;
     if (j->next == j->end) {  /* nothing is left to take: off the list */
         job **at = &jobs;
         while (*at != j)
@@ -133,6 +157,8 @@ static void run_one(job *j, int last)
         *at = j->later;
     }
     release();
+    if (worker)
+        follow(&j->caller);
     j->run(j->context, part);
     acquire();
     if (--j->unfinished == 0)
@@ -227,7 +253,7 @@ static void prepare_for_forks(void)
 #endif
 
 /* As many as may help now, and as there is work for, awake or new. */
-static void call_for_help(int parts)
+static void call_for_help(const cpus *own, int parts)
 {
     int wanted = limit - at_work;
     wanted = wanted < parts - 1 ? wanted : parts - 1;
@@ -236,14 +262,14 @@ static void call_for_help(int parts)
         workers += may_start;
     }
     if (wanted > 0)
-        keep_off();
+        keep_off(own);
     for (int i = 0; i < wanted; i++)
         wake_one(&work);
 }
 
 void fq_parallel(fq_part run, void *context, int parts)
 {
-    job j = {run, context, 0, parts, parts, NULL};
+    job j = {run, context, 0, parts, parts, own_cpus(), NULL};
     job **last = &jobs;
     if (parts <= 0)
         return;
@@ -252,7 +278,7 @@ void fq_parallel(fq_part run, void *context, int parts)
     while (*last != NULL)
         last = &(*last)->later;
     *last = &j;
-    call_for_help(parts);
+    call_for_help(&j.caller, parts);
     while (j.next < j.end)
         run_one(&j, 0);
     while (j.unfinished > 0)

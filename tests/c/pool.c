@@ -4,11 +4,15 @@
  *     pool calls N     N rounds of each kind of thread, all at once
  *     pool forks N     N forks meanwhile; each child makes calls of its own, and keeps memory
  *     pool start N     N processes that fork while their pool starts
+ *     pool bound N     N calls of each of two callers that may use one CPU, each another, where that can be told
  *
  * Exit status 0, and nothing printed, if everything is as it should be. */
 #define _GNU_SOURCE
 
 #include <pthread.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +29,7 @@
 #define MOST (BYTES * 8)
 
 static atomic_int stop, borrowers;
+static int bound_calls;
 
 static void wrong(const char *what, int line)
 {
@@ -159,6 +164,49 @@ static void child(void)
     _exit(0);
 }
 
+#if defined(__linux__)
+static atomic_int elsewhere;
+
+/* Long enough for workers to take some. */
+static void part_on(void *context, int i)
+{
+    const int cpu = *(int *)context;
+    volatile int k = i;
+    while (k < 20000)
+        k++;
+    elsewhere += sched_getcpu() != cpu;
+}
+
+static void *bound_caller(void *context)
+{
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)*(int *)context, &one);
+    EXPECT(sched_setaffinity(0, sizeof one, &one) == 0);
+    for (int i = 0; i < bound_calls; i++)
+        fq_parallel(part_on, context, PARTS);
+    return NULL;
+}
+
+static void bound(void)
+{
+    pthread_t threads[2];
+    cpu_set_t all;
+    int cpu[2], found = 0;
+    EXPECT(sched_getaffinity(0, sizeof all, &all) == 0);
+    for (int i = 0; i < CPU_SETSIZE && found < 2; i++)
+        if (CPU_ISSET((size_t)i, &all))
+            cpu[found++] = i;
+    for (int i = 0; i < found; i++)
+        EXPECT(pthread_create(&threads[i], NULL, bound_caller, &cpu[i]) == 0);
+    for (int i = 0; i < found; i++)
+        EXPECT(pthread_join(threads[i], NULL) == 0);
+    EXPECT(elsewhere == 0);
+}
+#else
+static void bound(void) {}
+#endif
+
 static void fork_one(void)
 {
     int status = 0;
@@ -194,6 +242,9 @@ int main(int argc, char **argv)
             fork_one();
         stop = 1;
         end(threads);
+    } else if (strcmp(argv[1], "bound") == 0) {
+        bound_calls = n;
+        bound();
     } else {
         EXPECT(strcmp(argv[1], "start") == 0);
         for (int i = 0; i < n; i++) {
