@@ -39,13 +39,17 @@ def _places(axis: Any, block_size: Any) -> tuple[Any, int | None, int | None]:
     return axis, None, len(axis) if isinstance(axis, tuple) else 0 if axis is None else 1
 
 
-def _shape(parameters: tuple[Any, ...], rank: int | None) -> tuple[int, ...]:
+def _shape(parameters: dict[str, Any], rank: int | None, axes: tuple[int, ...]) -> tuple[int, ...]:
     """That of the first that is no single number: the others are compared with it."""
-    for parameter in parameters:
-        shape = np.shape(parameter)
-        if shape and (rank is None or len(shape) == rank):
-            return shape
-    return (1,) * (rank or 0)
+    shapes = {name: np.shape(parameter) for name, parameter in parameters.items() if np.ndim(parameter)}
+    fitting = [shape for shape in shapes.values() if rank is None or len(shape) == rank]
+    if shapes and not fitting:
+        name, shape = next(iter(shapes.items()))
+        wanted = f"1 dimension, the length of axis {axes[0]}"
+        if rank != 1:
+            wanted = f"{rank} dimensions, the lengths of axes {axes}"
+        raise ValueError(f"{name}: got shape {shape}, expected one number or {wanted}")
+    return fitting[0] if fitting else (1,) * (rank or 0)
 
 
 def _frozen(a: Any) -> Any:
@@ -67,11 +71,11 @@ def _in_float32(read: Any, wide: Any) -> tuple[Any, bool]:
 def _checked(scale: Any, zero_point: Any, offset: Any, axis: Any, block_size: Any, codes: CodeType) -> tuple[Any, ...]:
     axis, block_size, rank = _places(axis, block_size)
     several = rank != 0
-    scale, zero_point, offset = (
-        as_array(value, name) for value, name in ((scale, "scale"), (zero_point, "zero_point"), (offset, "offset"))
-    )
-    shape = _shape((scale, zero_point, offset), rank) if several else ()
+    given = {"scale": scale, "zero_point": zero_point, "offset": offset}
+    given = {name: as_array(value, name) for name, value in given.items()}
+    scale, zero_point, offset = given.values()
     axes = axis if isinstance(axis, tuple) else () if axis is None else (axis,)
+    shape = _shape(given, rank, axes) if several else ()
     cut = axes[0] if axes else -1
     grid = Grid(shape, (), cut if block_size else 0, block_size or 0, (axes or (cut,)) if several else ())
     scales = read_scale(scale, _FLOAT64, grid)

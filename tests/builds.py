@@ -7,14 +7,16 @@
     python -m tests.builds gcc --warnings       only what the compiler says of the C files that are ours
 
 Needs the build requirements of pyproject.toml and the extra `test` in this environment, and the compiler that a build
-names. It is made from a copy of the files in a directory of its own, kept by --keep; nothing here is changed. All of
-them compile the C files that are ours with -Wall -Wextra -Werror (Cython's file has warnings of its own). The newest
-compilers, and other machines: tests/other_machines.py.
+names. It is made from a copy of the files in a directory of its own, kept by --keep and taken again as long as files,
+flags and compiler are the same; nothing here is changed. All of them compile the C files that are ours with -Wall
+-Wextra -Werror (Cython's file has warnings of its own). The newest compilers, and other machines:
+tests/other_machines.py.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -23,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +42,7 @@ class Build(NamedTuple):
     flags: str  # behind those of setup.py
     compiler: str = "gcc"
     runtime: str = ""  # a library that must be there before Python's own allocations
+    instrument: str = ""  # in names of functions that such a build calls, and no other
     environment: tuple[tuple[str, str], ...] = ()  # of the tests
     prefix: tuple[str, ...] = ()  # before the tests' command
     tests: tuple[str, ...] = ()  # arguments of pytest; the whole suite
@@ -62,14 +66,19 @@ BUILDS = {
         "AddressSanitizer: reads and writes outside of arrays, use after free",
         SANITIZE + "address",
         runtime="libasan.so",
-        # Python itself keeps what it allocates; leaks are counted by tests/test_leaks.py.
-        environment=(("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"),),
+        instrument="__asan_report_",
+        # Python's own allocator would hand out again at once what is freed. Leaks are counted by tests/test_leaks.py.
+        environment=(
+            ("ASAN_OPTIONS", "detect_leaks=0:allocator_may_return_null=1:handle_segv=0"),
+            ("PYTHONMALLOC", "malloc"),
+        ),
     ),
     "undefined": Build(
         "UndefinedBehaviorSanitizer, and casts of floats to integers that do not hold them",
         # Python's own flags say that signed integers wrap, which would leave overflows out.
         SANITIZE + "undefined,float-cast-overflow -fno-wrapv -fstrict-overflow",
         runtime="libubsan.so",
+        instrument="__ubsan_handle_",
         environment=(("UBSAN_OPTIONS", HALT),),
     ),
     "valgrind": Build(
@@ -84,6 +93,7 @@ BUILDS = {
         "ThreadSanitizer: memory that two threads use, and nothing orders",
         SANITIZE + "thread",
         runtime="libtsan.so",
+        instrument="__tsan_read",
         environment=(("TSAN_OPTIONS", RACES),),
         prefix=("setarch", "-R"),  # it has to know where everything lies, and knows no more than 28 random bits
         tests=THREADS,
@@ -105,13 +115,41 @@ def compiler_of(build: Build, directory: Path) -> Path:
     return wrapper
 
 
+SOURCES = ("fastquant", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "sbom.py")
+NOT_SOURCES = ("*.so", "__pycache__", "_kernels.c")
+
+
+def made_of(build: Build) -> str:
+    """Flags, compiler and sources, told from others."""
+    version = subprocess.run([build.compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    digest = hashlib.sha256(f"{build.flags} {build.compiler} {version} {sys.version}".encode())
+    for file in sorted(file for name in SOURCES for file in (ROOT / name, *(ROOT / name).rglob("*"))):
+        inside = file.relative_to(ROOT)
+        if file.is_file() and not any(fnmatch(part, pattern) for part in inside.parts for pattern in NOT_SOURCES):
+            digest.update(f"{inside} {file.stat().st_size} ".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def built(build: Build, directory: Path) -> Path:
+    """The package in this directory: the one that is there, if it was made of the same, or a new one."""
+    mark, package, wanted = directory / "made-of", directory / "source", made_of(build)
+    if not mark.exists() or mark.read_text() != wanted:
+        mark.unlink(missing_ok=True)
+        shutil.rmtree(package, ignore_errors=True)
+        make(build, directory)
+        mark.write_text(wanted)
+    for kernels in package.glob("fastquant/_kernels*.so"):
+        assert build.instrument.encode() in kernels.read_bytes(), f"{kernels} calls no {build.instrument}"
+    return package
+
+
 def make(build: Build, directory: Path) -> Path:
     """The package, built in a copy of the sources; the directory to import it from."""
     source = directory / "source"
-    for name in ("fastquant", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "sbom.py"):
+    for name in SOURCES:
         path = ROOT / name
         if path.is_dir():
-            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "_kernels.c"))
+            shutil.copytree(path, source / name, ignore=shutil.ignore_patterns(*NOT_SOURCES))
         else:
             shutil.copy2(path, source / name)
     # egg_info: the package asks for its version, which no installed one need be there to tell.
@@ -175,7 +213,7 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m tests.builds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", nargs="?", choices=BUILDS, help="; ".join(f"{n}: {b.what}" for n, b in BUILDS.items()))
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="build there, or take the build that is there")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="build there, or take the same build if it is there")
     parser.add_argument("--compiler", metavar="NAME", help="in place of the build's own, gcc or clang")
     parser.add_argument("--warnings", action="store_true", help="only look for warnings, and build nothing")
     parser.epilog = "What stands behind -- is for pytest."
@@ -198,10 +236,8 @@ def main(argv: list[str] | None = None) -> int:
         directory = options.keep or Path(temporary)
         directory.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        package = directory / "source"
-        if not list(package.glob("fastquant/_kernels*.so")):
-            package = make(build, directory)
-            print(f"{options.name}: built in {time.monotonic() - began:.0f} s", flush=True)
+        package = built(build, directory)
+        print(f"{options.name}: there after {time.monotonic() - began:.0f} s", flush=True)
         code = test(build, package, arguments)
         print(f"{options.name}: {'passed' if code == 0 else 'FAILED'} after {time.monotonic() - began:.0f} s")
         return code

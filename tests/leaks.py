@@ -1,26 +1,44 @@
 """Run by test_leaks.py in a process of its own: many calls, and whether memory has grown.
 
-    python leaks.py CALLS [leak]
+    python leaks.py CALLS [leak | leak one]
 
-Prints bytes of the C library's heap, and blocks of Python's, that were in use after a tenth of the calls and are after
-all of them. `leak` leaves 16 bytes at every hundredth call, for a test of this.
+Calls of many kinds, each made as often as the others, one kind after the other. Prints bytes of the C library's heap,
+and blocks of Python's, that were in use before them and after, and what a call of each kind left behind, where that is
+anything. `leak` leaves 16 bytes at every hundredth call, `leak one` at every call of one kind, for tests of this.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import itertools
+import json
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from errors_table import BASE, TABLE
 from many_calls import MANY
 
 import fastquant as fq
 
+ROWS = np.zeros((400, 5000), np.float32)  # enough for threads; as many columns as take a room for their parameters
+MANY_SCALES = np.full(5000, 0.1, np.float32)
+LARGE_CODES = np.zeros(40 << 20, np.int8)
+HEAVY: dict[str, Callable[[], Any]] = {
+    "threads": lambda: fq.quantize(ROWS, 0.1),
+    "threads, columns": lambda: fq.quantize(ROWS, MANY_SCALES, axis=1),
+    "threads, ranges": lambda: fq.quantize_dynamic(ROWS, axis=0),
+    "columns": lambda: fq.quantize(ROWS[:8], MANY_SCALES, axis=1),
+    "memory that is kept": lambda: fq.requantize(LARGE_CODES, 0.1, 0, 0.2, 0),
+}
+SHARE = 20  # of as many calls as others
+
 FIELDS = ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
+SLACK = 20  # bytes, and blocks, that anything may leave
+WARM = 10  # calls after which caches, and what is made once, are there
 
 
 class Mallinfo2(ctypes.Structure):
@@ -29,12 +47,19 @@ class Mallinfo2(ctypes.Structure):
     _fields_ = [(name, ctypes.c_size_t) for name in FIELDS]
 
 
+KEPT = ctypes.CDLL(None)
+KEPT.mallinfo2.restype = Mallinfo2
+
+
 def in_use() -> tuple[int, int]:
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
-    mallinfo2.restype = Mallinfo2
     gc.collect()
-    heap = mallinfo2()
+    heap = KEPT.mallinfo2()
     return heap.uordblks + heap.hblkhd, sys.getallocatedblocks()
+
+
+def mapped() -> int:
+    """Bytes of address space, in which pieces of kept memory are, unlike in the heap."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def wrong_call(of: str, wrong: dict[str, Any], error: type[Exception]) -> Callable[[], None]:
@@ -50,18 +75,32 @@ def wrong_call(of: str, wrong: dict[str, Any], error: type[Exception]) -> Callab
     return call
 
 
-def main(total: int, leak: bool) -> None:
-    calls = itertools.cycle([*MANY.values(), *(wrong_call(*row[:3]) for row in TABLE)])
-    kept = ctypes.CDLL(None)
-    before = (0, 0)
-    for i in range(total):
-        if i == total // 10:
-            before = in_use()
-        if leak and i % 100 == 0:
-            kept.malloc(ctypes.c_size_t(16))
-        next(calls)()
-    print(*before, *in_use())
+def main(total: int, leak: bool, of_one: bool) -> None:
+    calls = dict(MANY)
+    calls |= {f"{row[0]}, wrong {' '.join(row[1])}, {i}": wrong_call(*row[:3]) for i, row in enumerate(TABLE)}
+    each, made, leaks = total // len(calls), 0, {}
+    calls |= HEAVY
+    for call in calls.values():
+        for _ in range(WARM):
+            call()
+    gc.freeze()  # what is there already need not be looked at again
+    maps = mapped()
+    first = before = in_use()
+    for i, (name, call) in enumerate(calls.items()):
+        times = max(each // SHARE, 3) if name in HEAVY else each
+        for _ in range(times):
+            if leak and (i == 7 if of_one else made % 100 == 0):
+                KEPT.malloc(ctypes.c_size_t(16))
+            call()
+            made += 1
+        after = in_use()
+        left = [(now - was) / times for now, was in zip(after, before, strict=True)]
+        if left[0] >= 8 + SLACK / times or left[1] >= 0.5 + SLACK / times:
+            leaks[name] = left
+        before = after
+    counts = {"kinds": len(calls), "wrong": len(TABLE), "calls": made}
+    print(json.dumps({**counts, "before": first, "after": before, "mapped": mapped() - maps, "leaks": leaks}))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), "leak" in sys.argv)
+    main(int(sys.argv[1]), "leak" in sys.argv, "one" in sys.argv)

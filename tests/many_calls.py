@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,25 @@ def failing(function: Callable[..., Any], *arguments: Any, **options: Any) -> Ca
     return call
 
 
+def portably() -> None:
+    with fq.cpu.use("portable"):
+        fq.quantize(SMALL, SCALE)
+
+
+class Exporter:
+    """Another library's array: only DLPack tells what it is."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+
+QUANTIZER, DEQUANTIZER = fq.Quantizer(SCALES, axis=0), fq.Dequantizer(SCALES, POINTS, axis=0)
 NAN = np.array([1.0, np.nan], np.float32)
 LOCKED = np.zeros((4, 6), np.int8)
 LOCKED.flags.writeable = False
@@ -61,6 +81,24 @@ MANY: dict[str, Callable[[], Any]] = {
     "dequantize, packed": lambda: fq.dequantize(SMALL_CODES.view(np.uint8), SCALE, packed="int2"),
     "quantize_dynamic, blocks": lambda: fq.quantize_dynamic(SMALL, block_size=3),
     "requantize": lambda: fq.requantize(SMALL_CODES, SCALE, POINT, SCALE, POINT),
+    "Quantizer": lambda: fq.Quantizer(SCALES, POINTS, axis=0),
+    "Quantizer, called": lambda: QUANTIZER(SMALL),
+    "Quantizer, out": lambda: QUANTIZER(SMALL, SMALL_CODES),
+    "Dequantizer": lambda: fq.Dequantizer(0.1 + np.zeros((4, 2)), block_size=3, dtype="float16"),
+    "Dequantizer, called": lambda: DEQUANTIZER(SMALL_CODES),
+    "pickled": lambda: pickle.loads(pickle.dumps(QUANTIZER)),
+    "DLPack": lambda: fq.quantize(Exporter(SMALL), SCALE),
+    "onnx.quantize_linear": lambda: fq.onnx.quantize_linear(SMALL, SCALES, axis=0),
+    "onnx.dequantize_linear": lambda: fq.onnx.dequantize_linear(SMALL_CODES, NUMPY_SCALE),
+    "onnx.dynamic_quantize_linear": lambda: fq.onnx.dynamic_quantize_linear(SMALL),
+    "set_num_threads": lambda: fq.set_num_threads(fq.get_num_threads()),
+    "cpu.use": portably,
+    "error: Quantizer": failing(fq.Quantizer, SCALES),
+    "error: Quantizer, called": lambda: failing(QUANTIZER, SMALL[:3])(),
+    "error: Dequantizer": failing(fq.Dequantizer, SCALE, "two"),
+    "error: DLPack": failing(lambda: fq.quantize(Exporter(SMALL.astype(np.complex64)), SCALE)),
+    "error: onnx": failing(lambda: fq.onnx.quantize_linear(SMALL, -SCALES)),
+    "error: set_num_threads": failing(fq.set_num_threads, 0),
     "pack": lambda: fq.pack(SMALL_CODES.view(ml_dtypes.uint4)),
     "unpack": lambda: fq.unpack(SMALL_CODES.view(np.uint8), "int4", (4, 11)),
     "error: block_size": failing(fq.quantize, SMALL, SCALE, block_size=0),

@@ -51,6 +51,32 @@ def test_the_compiler_of_a_build_is_strict_with_our_files_alone(sources, tmp_pat
     assert compiles("cython.c")
 
 
+def test_a_build_that_is_kept_is_of_the_same_flags_and_sources(sources, tmp_path, monkeypatch):
+    for name in builds.SOURCES[1:]:
+        (tmp_path / name).touch()
+    made = []
+
+    def make(build, directory):
+        made.append(build.flags)
+        (directory / "source" / "fastquant").mkdir(parents=True)
+        calls = b"__asan_report_load1" if build.flags == "asan" else b""
+        (directory / "source" / "fastquant" / "_kernels.so").write_bytes(calls)
+
+    monkeypatch.setattr(builds, "make", make)
+    build, directory = builds.Build("", "-O1"), tmp_path / "kept"
+    directory.mkdir()
+    for _ in range(2):
+        builds.built(build, directory)
+    assert made == ["-O1"]
+    builds.built(build._replace(flags="-O2"), directory)
+    (sources / "fine.c").write_text("int fine(int n) { return -n; }\n")
+    builds.built(build._replace(flags="-O2"), directory)
+    assert made == ["-O1", "-O2", "-O2"]
+    builds.built(build._replace(flags="asan", instrument="__asan_report_"), directory)
+    with pytest.raises(AssertionError, match="calls no __asan_report_"):
+        builds.built(build._replace(instrument="__asan_report_"), directory)
+
+
 def test_reports_of_memcheck_that_are_about_our_code(tmp_path):
     ours = "==7== Use of uninitialised value of size 8\n==7==    at 0x1: run_tile (_kernels.c:9)\n"
     theirs = "==7== Invalid read of size 8\n==7==    at 0x1: strncmp (strcmp-sse2.S:162)\n"

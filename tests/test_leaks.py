@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,24 +20,31 @@ pytestmark = pytest.mark.skipif(
 CALLS = 1_000_000 if os.environ.get("FASTQUANT_TEST_FULL") else 50_000
 
 
-def growth(*arguments: str) -> tuple[int, int]:
+def run(*arguments: str) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(Path(fastquant.__file__).parents[1])}
     command = [sys.executable, str(Path(__file__).with_name("leaks.py")), str(CALLS), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    heap, blocks, heap_after, blocks_after = map(int, done.stdout.split())
-    if heap == 0:
+    found = json.loads(done.stdout)
+    if found["before"][0] == 0:
         pytest.skip("another malloc than glibc's")
-    return heap_after - heap, blocks_after - blocks
+    return found
 
 
 def test_nothing_is_left_behind():
-    heap, blocks = growth()
-    # What the interpreter keeps for itself is about 1 KB and 300 blocks, however many the calls. Of a million, each of
-    # the 650 is made 1,500 times.
-    assert heap < 6000
-    assert blocks < 1000
+    found = run()
+    assert found["leaks"] == {}
+    heap, blocks = (after - before for before, after in zip(found["before"], found["after"], strict=True))
+    # What the interpreter keeps for itself is about 1 KB and 300 blocks, however many the calls.
+    assert heap < 6000, found
+    assert blocks < 1000, found
+    assert found["mapped"] < 64 << 20, found
 
 
-def test_a_leak_is_seen():
-    assert growth("leak")[0] >= CALLS * 9 // 10 // 100 * 16
+def test_a_leak_of_some_calls_is_seen():
+    found = run("leak")
+    assert found["after"][0] - found["before"][0] >= found["calls"] // 100 * 16 >= 6000
+
+
+def test_a_leak_of_one_kind_of_call_is_seen():
+    assert len(run("leak", "one")["leaks"]) == 1

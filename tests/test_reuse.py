@@ -280,6 +280,28 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0 and ok
 """
 
 
+FREED = """
+import ctypes, numpy as np, fastquant as fq
+from fastquant import _kernels
+_kernels.keep(1 << 30, 1 << 22)
+data = fq.quantize(np.zeros(1 << 23, np.float32), 0.5).ctypes.data
+print("kept" if _kernels.kept() >= 1 << 23 else "not kept", flush=True)
+again = fq.quantize(np.zeros(1 << 23, np.float32), 0.5)
+assert again.ctypes.data == data and ctypes.string_at(data, 1 << 23) == bytes(1 << 23)
+del again
+ctypes.string_at(data + 1000, 1)
+"""
+
+
+def test_address_sanitizer_tells_who_reads_kept_memory():
+    if b"__asan_report_" not in Path(_kernels.__file__).read_bytes():
+        pytest.skip("not a build with AddressSanitizer")
+    done = subprocess.run([sys.executable, "-P", "-c", FREED], capture_output=True, text=True, check=False)
+    assert done.stdout == "kept\n"
+    assert done.returncode != 0
+    assert "AddressSanitizer: use-after-poison" in done.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forks():
     """Parent and child each have what they write."""

@@ -15,6 +15,16 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+/* Under AddressSanitizer what is kept is not to be touched, like what has been freed. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define HIDE(data, bytes) ASAN_POISON_MEMORY_REGION(data, bytes)
+#define SHOW(data, bytes) ASAN_UNPOISON_MEMORY_REGION(data, bytes)
+#else
+#define HIDE(data, bytes) ((void)(data), (void)(bytes))
+#define SHOW(data, bytes) ((void)(data), (void)(bytes))
+#endif
+
 #define HUGE_PAGE ((size_t)2 << 20)
 #define BEFORE ((size_t)1 << 16)  /* what lies before the data: a page, whatever size pages have */
 #define SLOTS 4
@@ -49,7 +59,11 @@ static void prepare_for_forks(void)
 
 static size_t *length_of(void *data) { return (size_t *)(void *)((char *)data - BEFORE); }
 
-static void unmap(char *data, size_t bytes) { munmap(data - BEFORE, BEFORE + bytes); }
+static void unmap(char *data, size_t bytes)
+{
+    SHOW(data, bytes);
+    munmap(data - BEFORE, BEFORE + bytes);
+}
 
 static size_t total(void)
 {
@@ -77,9 +91,10 @@ static void *reused(size_t bytes)
     for (int i = 0; i < pieces; i++)
         if (kept[i].bytes >= bytes && kept[i].bytes / 2 <= bytes && (best < 0 || kept[i].bytes < kept[best].bytes))
             best = i;
-    char *data = best < 0 ? NULL : taken(best).data;
+    const piece p = best < 0 ? (piece){NULL, 0} : taken(best);
     leave();
-    return data;
+    SHOW(p.data, p.bytes);
+    return p.data;
 }
 
 /* Frees what is kept beyond so many bytes and pieces, the oldest first. */
@@ -145,6 +160,7 @@ static int keep(char *data, size_t bytes)
     limit = most;
     const int room = pieces < SLOTS && bytes <= limit && total() <= limit - bytes;
     if (room) {
+        HIDE(data, bytes);
         kept[pieces].data = data;
         kept[pieces++].bytes = bytes;
     }
