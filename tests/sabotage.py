@@ -7,13 +7,13 @@ rebuilds the copy, and runs the tests on it until one fails.
     python tests/sabotage.py --write            a table of what has been found, to docs/mutation.md
 
 What is found is written to build/sabotage.jsonl as it comes. A run goes on where the last one was: an edit is tried
-again if it survived, or if its file or the edit itself has changed.
+again if it survived, or if its file, the edit itself or the test that found it has changed.
 
 Exit status 0 if every mistake is found, 1 if one survives, 2 if the script itself has a problem: a text that is not in
 its file as often as it says, an edit that does not compile, tests that fail without any edit.
 
-Needs what a build needs (Cython, NumPy, a compiler) and the installed package's dependencies. With ccache, what an edit
-does not touch is not compiled again.
+Needs what a build needs (Cython, NumPy, a compiler), the installed package and its dependencies. With ccache, what an
+edit does not touch is not compiled again.
 
 An edit of a target's lanes is tried where that target is available, by the tests of that target; elsewhere it is listed
 as "not here". Those of neon need a 64-bit Arm machine, or a root directory of one under qemu-user.
@@ -36,11 +36,14 @@ from pathlib import Path
 from queue import Queue
 
 from sabotage_edits import EDITS, Edit
-from sabotage_results import ERROR, KILLED, NOT_HERE, SURVIVED, Found, document, key_of, read, write
+from sabotage_results import ERROR, KILLED, NOT_HERE, SURVIVED, Found, document, key_of, read, test_of, write
+
+from fastquant._bench_machine import cpu_model, revision
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "build" / "sabotage.jsonl"
 DOCUMENT = ROOT / "docs" / "mutation.md"
+REVISION = revision(ROOT / "fastquant") or "unknown"
 COPIED = ["setup.py", "sbom.py", "pyproject.toml", "README.md", "LICENSE", ".github", "fastquant", "tests"]
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
 
@@ -220,7 +223,8 @@ def outcome(edit: Edit, tree: Tree, options: list[str], available: list[str]) ->
         path.write_text(edited(edit, path))
         tree.build(path.suffix)
         passed, failed = tree.test("-x", *options, first=LIKELY.get(path.name, ()))
-        return found._replace(result=SURVIVED if passed else KILLED, by=" ".join(failed))
+        by = " ".join(failed)
+        return found._replace(result=SURVIVED if passed else KILLED, by=by, test=test_of(by), revision=REVISION)
     except Broken as error:
         return found._replace(result=ERROR, by=str(error))
     finally:
@@ -297,9 +301,8 @@ def main() -> int:
     rows = [row for row in before if row]
     if arguments.write:
         import fastquant as fq
-        from fastquant._bench_machine import cpu_model, revision
 
-        DOCUMENT.write_text(document(rows, fq.cpu.available(), cpu_model(), revision()), encoding="utf-8")
+        DOCUMENT.write_text(document(rows, len(edits), fq.cpu.available(), cpu_model()), encoding="utf-8")
     counts = {kind: sum(row.result == kind for row in rows) for kind in (KILLED, SURVIVED, ERROR, NOT_HERE)}
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()), f"of {len(edits)}")
     return 2 if counts[ERROR] else 1 if counts[SURVIVED] else 0

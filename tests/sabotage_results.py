@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,17 @@ from sabotage_files import Edit
 KILLED, SURVIVED, ERROR, NOT_HERE = "killed", "SURVIVED", "ERROR", "not here"
 
 
+ROOT = Path(__file__).resolve().parent.parent
+
+
 class Found(NamedTuple):
     edit: str
     key: str
     file: str
     result: str
     by: str
+    test: str = ""  # told from later states of the file with the test that found it
+    revision: str = ""
 
 
 def key_of(edit: Edit, text: str) -> str:
@@ -27,13 +33,19 @@ def key_of(edit: Edit, text: str) -> str:
     return hashlib.sha256(json.dumps([edit.pairs, text]).encode()).hexdigest()[:16]
 
 
+def test_of(by: str) -> str:
+    """Of the text of the file that the first of these tests is in."""
+    file = ROOT / by.split("::")[0].split(" ")[0]
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16] if file.is_file() else ""
+
+
 def read(path: Path) -> dict[tuple[str, str], Found]:
-    """By edit and key, the last of each."""
+    """By edit and key, the last of each, if the test that found it is still the same."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [Found(**json.loads(line)) for line in lines if line.endswith("}")]  # an interrupt may have cut one
-    return {(row.edit, row.key): row for row in rows}
+    return {(row.edit, row.key): row for row in rows if row.test == test_of(row.by)}
 
 
 def write(path: Path, row: Found) -> None:
@@ -51,8 +63,10 @@ good enough. `--list` prints the mistakes, `--write` writes this file.
 """
 
 
-def document(rows: Sequence[Found], targets: Sequence[str], cpu: str, revision: str) -> str:
+def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: str) -> str:
     kinds = (KILLED, SURVIVED, ERROR, NOT_HERE)
+    revisions = ", ".join(dict.fromkeys(row.revision for row in rows))
+    violent = [row for row in rows if row.result == KILLED and re.search(r"\((signal|no end) [^()]*\)$", row.by)]
     files: dict[str, list[Found]] = {}
     for row in rows:
         files.setdefault(row.file, []).append(row)
@@ -68,8 +82,9 @@ def document(rows: Sequence[Found], targets: Sequence[str], cpu: str, revision: 
     others = [f"- {row.result}: {row.edit} (`{row.file}`)" for row in rows if row.result in (SURVIVED, ERROR)]
     facts = [
         f"- date: {time.strftime('%Y-%m-%d', time.gmtime())}",
-        f"- revision: {revision or 'unknown'}",
+        f"- tried: {len(rows):,} of {listed:,} mistakes that are listed, at revisions {revisions}",
         f"- CPU: {cpu}; targets: {', '.join(targets)}",
+        f"- killed by the end of the process, a signal or no end within an hour, not by a test's words: {len(violent)}",
         "- *not here*: the edit is of a target that this CPU does not have",
     ]
     return "\n".join([HEAD, *facts, "", *lines, *([""] if others else []), *others, ""])

@@ -289,7 +289,7 @@ print("kept" if _kernels.kept() >= 1 << 23 else "not kept", flush=True)
 again = fq.quantize(np.zeros(1 << 23, np.float32), 0.5)
 assert again.ctypes.data == data and ctypes.string_at(data, 1 << 23) == bytes(1 << 23)
 del again
-ctypes.string_at(data + 1000, 1)
+ctypes.string_at(data + 1000, 1000)
 """
 
 
