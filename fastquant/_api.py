@@ -4,7 +4,6 @@ make one kernel call.
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ from fastquant._arguments import (
 )
 from fastquant._dtypes import PACKED_TYPES, CodeType, arithmetic_dtype, code_type, real_dtype
 from fastquant._fixed import fixed, fixed_back
-from fastquant._grid import Grid, grid_of
+from fastquant._grid import Grid, grid_of, index_of
 from fastquant._output import Output
 from fastquant._ranges import check_not_empty, extremes, limits, params_of, qparams
 from fastquant._results import Quantized, Range
@@ -197,11 +196,12 @@ def pack(q: Any) -> Array:
 
 def _shape(shape: Any) -> tuple[int, ...]:
     """An integer, or several, as NumPy takes shapes."""
+    problem = f"shape: got {shape!r}, expected an integer or a tuple of integers"
     try:
         lengths = (shape,) if hasattr(shape, "__index__") and not np.ndim(shape) else tuple(shape)
-        return tuple(operator.index(n) for n in lengths)
     except TypeError:
-        raise TypeError(f"shape: got {shape!r}, expected an integer or a tuple of integers") from None
+        raise TypeError(problem) from None
+    return tuple(index_of(n, problem) for n in lengths)
 
 
 def unpack(p: Any, dtype: Any, shape: Any) -> Array:

@@ -36,7 +36,7 @@ class Grid(NamedTuple):
         return f"one number or shape {self.shape}, the lengths of axes {self.axes}"
 
 
-def _index(value: Any, problem: str) -> int:
+def index_of(value: Any, problem: str) -> int:
     if isinstance(value, bool):
         raise TypeError(problem)
     try:
@@ -50,7 +50,7 @@ def _axes(axis: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     if axis is None:
         return ()
     problem = f"axis: got {axis!r}, expected None, an integer or a tuple of integers"
-    given = [_index(a, problem) for a in (axis if isinstance(axis, tuple) else (axis,))]
+    given = [index_of(a, problem) for a in (axis if isinstance(axis, tuple) else (axis,))]
     for a in given:
         if not -len(shape) <= a < len(shape):
             raise ValueError(f"axis: got {a}, expected an axis of an array of shape {shape}")
@@ -72,7 +72,7 @@ def grid_of(shape: tuple[int, ...], axis: Any, block_size: Any) -> Grid:
         lengths = tuple(shape[a] for a in axes)
         steps = dict(zip(axes, _strides(lengths), strict=True))
         return Grid(lengths, tuple(steps.get(a, 0) for a in range(len(shape))), 0, 0, axes)
-    block = _index(block_size, f"block_size: got {block_size!r}, expected None or an integer > 0")
+    block = index_of(block_size, f"block_size: got {block_size!r}, expected None or an integer > 0")
     if block <= 0:
         raise ValueError(f"block_size: got {block}, expected an integer > 0")
     if not shape:

@@ -282,6 +282,8 @@ TABLE = [
         ({"shape": (4, 6.0)}, T, "shape: got (4, 6.0), expected an integer or a tuple of integers"),
         ({"shape": "46"}, T, "shape: got '46'"),
         ({"shape": None}, T, "shape: got None"),
+        ({"shape": (True, 6)}, T, "shape: got (True, 6)"),
+        ({"shape": True}, T, "shape: got True"),
         ({"shape": ((4, 6),)}, T, "shape: got ((4, 6),)"),
         ({"dtype": "uint2"}, V, "shape: got (4, 6), expected one of uint2 that packs into (4, 3)"),
     ),
