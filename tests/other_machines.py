@@ -7,7 +7,8 @@
 
 A machine is a root directory with a Debian for its architecture, which debootstrap makes; where this CPU cannot run it,
 qemu-user does. Needs Linux, root's rights, debootstrap and the keys of Debian's archive (debian-archive-keyring), and
-qemu-user-static for architectures of other CPUs. Nothing outside of the directory is changed, but for the kernel's list
+qemu-user-static for architectures of other CPUs. Nothing is taken that these keys have not signed, or that has expired:
+--keyring and --snapshot are for other archives. Nothing outside of the directory is changed, but for the kernel's list
 of interpreters, where qemu's is entered as its package would. What is built there, and how: tests/builds.py.
 """
 
@@ -125,26 +126,34 @@ def register(emulator: str) -> None:
     (INTERPRETERS / "register").write_text(rule.read_text())
 
 
-def make(machine: Machine, directory: Path, suite: str, mirror: str | None) -> None:
+def make(
+    machine: Machine, directory: Path, suite: str, mirror: str | None, keyring: Path = KEYRING, snapshot: bool = False
+) -> None:
     """The root directory, from nothing. One that was left half made is made again; a finished one is left alone."""
     began, base, done = (directory / f".fastquant-{step}" for step in ("began", "base", "done"))
     wanted = " ".join([mirror or "", suite, machine.architecture])
     if directory.exists() and any(directory.iterdir()) and not began.exists():
         raise SystemExit(f"{directory} holds something that is not a machine made by this program")
     if not base.exists() or base.read_text() != wanted:
+        # debootstrap by itself takes what nobody has signed where there are no keys.
+        if not keyring.exists():
+            raise SystemExit(f"no {keyring}: install {keyring.stem}, or say with --keyring where the keys are")
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         began.touch()
         # What it mounts there is to be gone, too, before anybody removes the directory.
         command = ["unshare", "--mount", "--propagation=private", "debootstrap", "--variant=minbase"]
+        command += [f"--keyring={keyring}"]
         command += [f"--arch={machine.architecture}"] if machine.architecture else []
-        command += [f"--keyring={KEYRING}"] if KEYRING.exists() else []
         command += [suite, str(directory), *([mirror] if mirror else [])]
         must(subprocess.run(command, check=False).returncode, "debootstrap")
         base.write_text(wanted)
     if not done.exists() or done.read_text() != " ".join(PACKAGES):
-        # Signed it must be, but it may be as old as a snapshot is.
-        update = ["apt-get", "update", "-q", "-o", "Acquire::Check-Valid-Until=false"]
+        # Signatures last, so that a mirror could hand out the packages of a former day, with the faults that they had:
+        # an index says until when it is to be believed. debootstrap does not look at that; apt does, unless the mirror
+        # is meant to be of a former day, when every index has expired.
+        update = ["apt-get", "update", "-q"]
+        update += ["-o", "Acquire::Check-Valid-Until=false"] if snapshot else []
         install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *PACKAGES]
         must(inside(directory, *update), "apt-get update")
         must(inside(directory, *install), "apt-get install")
@@ -173,6 +182,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, metavar="DIR", help="of the machine (/var/tmp/fastquant-NAME)")
     parser.add_argument("--suite", help="of Debian")
     parser.add_argument("--mirror", help="of Debian's archive, in place of debootstrap's own")
+    parser.add_argument("--keyring", type=Path, default=KEYRING, metavar="FILE", help=f"of that archive ({KEYRING})")
+    parser.add_argument("--snapshot", action="store_true", help="the mirror is of a former day, and may have expired")
     parser.add_argument("--build", action="append", choices=BUILDS, help="of tests/builds.py; may be given again")
     parser.add_argument("--keep", action="store_true", help="take the builds that are there")
     parser.epilog = "What stands behind -- is for pytest."
@@ -187,7 +198,8 @@ def main(argv: list[str] | None = None) -> int:
     directory = options.root or Path(f"/var/tmp/fastquant-{options.name}")
     if machine.emulator:
         register(machine.emulator)
-    make(machine, directory.resolve(), options.suite or machine.suite, options.mirror)
+    suite = options.suite or machine.suite
+    make(machine, directory.resolve(), suite, options.mirror, options.keyring, options.snapshot)
     builds = options.build or list(machine.builds)
     return 1 if run(machine, directory.resolve(), builds, options.keep, arguments) else 0
 

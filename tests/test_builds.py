@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import builds
 import other_machines
@@ -93,18 +94,70 @@ def test_a_machine_made_for_something_else_is_left_alone(tmp_path):
     assert (tmp_path / "kept").exists()
 
 
-def test_a_finished_machine_is_not_made_again(tmp_path, monkeypatch):
-    machine = other_machines.MACHINES["s390x"]
-    commands = []
+@pytest.fixture
+def commands(monkeypatch):
+    """Those that would have been run, in place of running them."""
+    found = []
 
     def run(command, **_):
-        commands.append([str(word) for word in command])
+        found.append([str(word) for word in command])
         return other_machines.subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(other_machines.subprocess, "run", run)
+    return found
+
+
+@pytest.fixture
+def keyring(tmp_path):
+    path = tmp_path / "debian-ports-archive-keyring.gpg"
+    path.touch()
+    return path
+
+
+def test_a_finished_machine_is_not_made_again(tmp_path, commands, keyring):
+    machine = other_machines.MACHINES["s390x"]
     for _ in range(2):
-        other_machines.make(machine, tmp_path / "root", "testing", "http://mirror")
+        other_machines.make(machine, tmp_path / "root", "testing", "http://mirror", keyring)
     assert [command[3] for command in commands].count("debootstrap") == 1
     assert len(commands) == 4
-    other_machines.make(machine, tmp_path / "root", "sid", "http://mirror")
+    keyring.unlink()
+    other_machines.make(machine, tmp_path / "root", "testing", "http://mirror", keyring)
+    assert len(commands) == 4
+    keyring.touch()
+    other_machines.make(machine, tmp_path / "root", "sid", "http://mirror", keyring)
     assert len(commands) == 8
+
+
+def test_no_machine_is_made_of_what_nobody_has_signed(tmp_path, commands, keyring):
+    machine = other_machines.MACHINES["i386"]
+    other_machines.make(machine, tmp_path / "root", "testing", None, keyring)
+    assert f"--keyring={keyring}" in commands[0]
+    assert not [word for command in commands for word in command if "no-check" in word or "nsigned" in word]
+    keyring.unlink()
+    before = len(commands)
+    for name in ("root", "new"):
+        with pytest.raises(SystemExit, match="install debian-ports-archive-keyring, or say with --keyring"):
+            other_machines.make(machine, tmp_path / name, "sid", None, keyring)
+    assert len(commands) == before
+    assert (tmp_path / "root" / ".fastquant-done").exists()  # what was there is left
+
+
+def test_the_keys_are_those_of_debian_unless_others_are_named(tmp_path, commands, monkeypatch):
+    given = []
+    monkeypatch.setattr(other_machines, "make", lambda *arguments: given.append(arguments[3:]))
+    monkeypatch.setattr(other_machines.sys, "platform", "linux")
+    monkeypatch.setattr(other_machines.os, "geteuid", lambda: 0, raising=False)
+    other_machines.main(["newest", "--root", str(tmp_path)])
+    other_machines.main(["newest", "--root", str(tmp_path), "--mirror", "x", "--keyring", "k", "--snapshot"])
+    assert given == [(None, other_machines.KEYRING, False), ("x", Path("k"), True)]
+    assert other_machines.KEYRING.name == "debian-archive-keyring.gpg"
+
+
+def test_an_expired_index_is_taken_of_snapshots_alone(tmp_path, commands, keyring):
+    machine = other_machines.MACHINES["i386"]
+    for snapshot in (False, True):
+        other_machines.make(machine, tmp_path / str(snapshot), "testing", None, keyring, snapshot)
+    updates = [command for command in commands if "update" in command]
+    assert ["Acquire::Check-Valid-Until=false" in command for command in updates] == [False, True]
+    # Everything else that is signed is checked as it always is.
+    assert [word for command in commands for word in command if "Acquire" in word or "APT::" in word] == updates[1][-1:]
