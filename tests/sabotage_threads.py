@@ -135,7 +135,7 @@ EDITS = [
         FIXED,
         [("if isinstance(a, (int, np.integer)) and not -_MOST_AXES <= a < _MOST_AXES:", "if False:")],
     ),
-    Edit("held: arrays by NumPy's ways alone", FIXED, [("as_array(value, name) for value", "value for value")]),
+    Edit("held: arrays by NumPy's ways alone", FIXED, [("name: as_array(value, name) for", "name: value for")]),
     Edit(
         "held: rounded as the caller has it",
         HELD,
@@ -169,7 +169,7 @@ EDITS = [
     Edit("reuse: what is too small", REUSE, [("kept[i].bytes >= bytes && ", "")]),
     Edit("reuse: what is far too large", REUSE, [("kept[i].bytes / 2 <= bytes && ", "")]),
     Edit("reuse: the last that fits", REUSE, [("(best < 0 || kept[i].bytes < kept[best].bytes)", "1")]),
-    Edit("reuse: taken, and still there", REUSE, [("taken(best).data", "kept[best].data")]),
+    Edit("reuse: taken, and still there", REUSE, [(": taken(best);", ": kept[best];")]),
     Edit("reuse: nothing is forgotten", REUSE, [("    forget(limit - bytes, SLOTS - 1);\n", "")]),
     Edit("reuse: the newest is forgotten", REUSE, [("old[n++] = taken(0);", "old[n++] = taken(pieces - 1);")]),
     Edit("reuse: forgotten, and not freed", REUSE, [("        unmap(old[n].data, old[n].bytes);\n", "        ;\n")]),
