@@ -97,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
         return replay(TARGETS[names[0]](), options.replay)
     if options.seed is None:
         options.seed = int(time.time())
+    print(f"seed {options.seed}", flush=True)  # a crash leaves no other word of it
     reports = [run(TARGETS[name](), options, options.seconds / len(names)) for name in names]
     print(*reports, sep="\n")
     executions, findings = sum(r.executions for r in reports), sum(len(r.findings) for r in reports)

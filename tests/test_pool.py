@@ -10,21 +10,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from builds import RACES
 from oracle import compiler
 
 TESTS = Path(__file__).resolve().parent
 SOURCES = TESTS.parent / "fastquant" / "src"
 FILES = [TESTS / "c" / "pool.c", SOURCES / "threads.c", SOURCES / "reuse.c"]
 FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{SOURCES.parent}", f"-I{SOURCES}"]
-# Children of forks start threads, and end without waiting for others.
-OPTIONS = "halt_on_error=1:exitcode=66:die_after_fork=0:atexit_sleep_ms=0"
 
 pytestmark = pytest.mark.skipif(compiler() is None or os.name == "nt", reason="no C compiler that makes POSIX programs")
 
 
 def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("LD_PRELOAD", "CFLAGS", "LDFLAGS")}
-    return kept | {"TSAN_OPTIONS": OPTIONS}
+    return kept | {"TSAN_OPTIONS": RACES}
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
