@@ -1,4 +1,4 @@
-"""Reading and writing .safetensors, .npy and .npz files, one tensor in memory at a time.
+"""Reading .safetensors, .npy and .npz files, one tensor in memory at a time, and replacing files as a whole.
 
 Whatever is wrong with a file comes out as a FileError: one line that names the file and what is wrong.
 """
@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import stat
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -21,15 +22,14 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
-from fastquant._report import FileError, UserError, missing_extra, quoted
+from fastquant._report import FileError, UserError, missing_extra, quoted, shortened
 
 CHUNK = 1 << 20
 SUFFIXES = (".safetensors", ".npy", ".npz")
 
-# NumPy refuses headers of more than 10,000 characters by itself: this is enough to hold any that it takes.
-_NPY_HEAD = 1 << 14
-# The safetensors library refuses to read a longer header.
-_MAX_HEADER = 100_000_000
+# As NumPy has it: characters of a header (in UTF-8, of up to 4 bytes each) that it takes from strangers, and axes.
+_NPY_HEADER = 10_000
+MAX_AXES = 64
 
 # What a byte of a member can hold at most, of the two methods that NumPy writes. Deflate makes 258 bytes of two bits.
 # Of bzip2 and LZMA it is any number, and LZMA takes memory as the file says.
@@ -37,7 +37,7 @@ _EXPANSION = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 
 # Types by the names of the safetensors format. Those that are missing here (float8 and below) have no plain
 # NumPy type; their bytes are copied as they are.
-_DTYPES = {
+DTYPES = {
     "BOOL": np.dtype("?"),
     "U8": np.dtype("u1"),
     "I8": np.dtype("i1"),
@@ -54,18 +54,20 @@ _DTYPES = {
     "C64": np.dtype("<c8"),
 }
 # bfloat16 is left out: to NumPy's file formats it is two bytes without a meaning.
-_KINDS = {dtype: kind for kind, dtype in _DTYPES.items() if kind != "BF16"}
+KINDS = {dtype: kind for kind, dtype in DTYPES.items() if kind != "BF16"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tensor:
+    """A description. A file may hold a million of them in a few bytes each, so nothing large is kept in one."""
+
     name: str
-    kind: str  # the safetensors name of the type, or NumPy's where safetensors has none
+    kind: str  # the safetensors name of the type, or NumPy's (perhaps shortened) where safetensors has none
     shape: tuple[int, ...]
     nbytes: int
-    dtype: np.dtype[Any] | None  # None where NumPy has no such type
+    dtype: np.dtype[Any] | None  # None where safetensors or NumPy has no such type
     fortran: bool = False
-    npy_header: bytes = b""  # as found in the file, so that a copy is the same to the byte
+    head: int = 0  # bytes of the .npy header before the data
     where: Any = None
 
     @property
@@ -81,7 +83,7 @@ class Tensor:
 def array_tensor(name: str, dtype: Any, shape: tuple[int, ...]) -> Tensor:
     """The description of a tensor that is yet to be made."""
     dtype = np.dtype(dtype).newbyteorder("<")
-    return Tensor(name, _KINDS[dtype], shape, dtype.itemsize * _product(shape), dtype)
+    return Tensor(name, KINDS[dtype], shape, dtype.itemsize * _product(shape), dtype)
 
 
 def _product(shape: Iterable[int]) -> int:
@@ -89,6 +91,16 @@ def _product(shape: Iterable[int]) -> int:
     for n in shape:
         product *= n  # Python integers: a hostile shape cannot overflow
     return product
+
+
+def too_large(shape: tuple[int, ...], itemsize: int) -> bool:
+    """Whether readers refuse the shape, even that of an empty array: they multiply in 64 bits, and leave out zeros."""
+    product = max(itemsize, 1)
+    for n in shape:  # perhaps of millions: the whole product would take for ever
+        product *= n or 1
+        if product >= 1 << 63:
+            return True
+    return False
 
 
 @contextlib.contextmanager
@@ -133,8 +145,12 @@ class Source:
         raise NotImplementedError
 
     def _data(self, tensor: Tensor) -> contextlib.AbstractContextManager[IO[bytes]]:
-        """A stream that stands at the first byte of the tensor."""
+        """A stream that stands at the first byte of the tensor, or of its header if it has one."""
         raise NotImplementedError
+
+    def _surely_there(self, tensor: Tensor) -> int:
+        """How many bytes of the tensor the file is known to hold before they have been read."""
+        return tensor.nbytes
 
     def __enter__(self) -> Source:
         return self
@@ -142,12 +158,14 @@ class Source:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def pieces(self, tensor: Tensor) -> Iterator[bytes]:
-        """The bytes of a tensor as they are in the file, in pieces."""
-        left = tensor.nbytes
+    def pieces(self, tensor: Tensor, head: bool = False) -> Iterator[bytes]:
+        """The bytes of a tensor as they are in the file, in pieces; with its header on request."""
+        left = tensor.nbytes + (tensor.head if head else 0)
         with contextlib.ExitStack() as stack:
             with _reading(self.path):
                 stream = stack.enter_context(self._data(tensor))
+                if not head:
+                    stream.read(tensor.head)
             while left:
                 with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
                     piece = stream.read(min(left, CHUNK))
@@ -161,9 +179,12 @@ class Source:
         """The whole tensor, C-ordered and in the machine's byte order."""
         assert tensor.dtype is not None
         with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
-            flat = np.empty(tensor.nbytes, np.uint8)
+            flat = np.empty(self._surely_there(tensor), np.uint8)
         at = 0
         for piece in self.pieces(tensor):
+            if at + len(piece) > flat.size:  # what is there turns out to be more: room for as much again
+                with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
+                    flat.resize(min(tensor.nbytes, max(2 * flat.size, at + len(piece))), refcheck=False)
             flat[at : at + len(piece)] = np.frombuffer(piece, np.uint8)
             at += len(piece)
         with _reading(self.path, f"tensor {quoted(tensor.name)}: "):
@@ -183,19 +204,22 @@ class _SafetensorsSource(Source):
                 pass
             self._file = self._raw()
             length = int.from_bytes(self._file.read(8), "little")
-            header = json.loads(self._file.read(length), object_pairs_hook=_unique)
+            header = json.loads(self._file.read(length), object_pairs_hook=_object)
         self.metadata = header.pop("__metadata__", None) or {}
-        for name, entry in header.items():
-            begin, end = entry["data_offsets"]
-            dtype = _DTYPES.get(entry["dtype"])
-            shape = tuple(entry["shape"])
-            self.tensors.append(
-                Tensor(name, entry["dtype"], shape, end - begin, dtype, where=8 + length + begin)
-            )
+        for name, (kind, shape, begin, end) in header.items():
+            self.tensors.append(Tensor(name, kind, shape, end - begin, DTYPES.get(kind), where=8 + length + begin))
 
     def _data(self, tensor: Tensor) -> contextlib.AbstractContextManager[IO[bytes]]:
         self._file.seek(tensor.where)
         return contextlib.nullcontext(self._file)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    """An object of the header; those of tensors, which may be very many, as tuples. Metadata holds texts only."""
+    found = _unique(pairs)
+    if not isinstance(found.get("shape"), list):
+        return found
+    return sys.intern(found["dtype"]), tuple(found["shape"]), *found["data_offsets"]
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -216,7 +240,7 @@ class _NpySource(Source):
             self.tensors.append(_npy_tensor(self._file, self.path.stem, size))
 
     def _data(self, tensor: Tensor) -> contextlib.AbstractContextManager[IO[bytes]]:
-        self._file.seek(len(tensor.npy_header))
+        self._file.seek(0)
         return contextlib.nullcontext(self._file)
 
 
@@ -226,8 +250,10 @@ class _NpzSource(Source):
             self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
             _unique([(member.filename, None) for member in self._zip.infolist()])
             # Else a few bytes, in which all members lie, could hold any number of them.
-            if sum(member.compress_size for member in self._zip.infolist()) > os.path.getsize(self.path):
+            size = os.path.getsize(self.path)
+            if sum(member.compress_size for member in self._zip.infolist()) > size:
                 raise ValueError("its members would be longer than the file, or overlap")
+        heads = 0
         for member in self._zip.infolist():
             with _reading(self.path, f"not a valid .npz file: member {quoted(member.filename)}: "):
                 _check_size(member)
@@ -236,16 +262,21 @@ class _NpzSource(Source):
                 with self._zip.open(member) as stream:
                     name = member.filename.removesuffix(".npy")
                     self.tensors.append(_npy_tensor(stream, name, member.file_size, member))
+                # Each takes some time, and deflate makes a long one of a few bytes.
+                heads += self.tensors[-1].head
+                if heads > CHUNK + 4 * size:
+                    raise ValueError("the headers of its arrays are much longer than the file")
 
-    @contextlib.contextmanager
-    def _data(self, tensor: Tensor) -> Iterator[IO[bytes]]:
-        with self._zip.open(tensor.where) as stream:
-            stream.read(len(tensor.npy_header))
-            yield stream
+    def _data(self, tensor: Tensor) -> contextlib.AbstractContextManager[IO[bytes]]:
+        return self._zip.open(tensor.where)
+
+    def _surely_there(self, tensor: Tensor) -> int:
+        # Stored members lie side by side in the file; what becomes of the others is only said.
+        return min(tensor.nbytes, max(tensor.where.compress_size, CHUNK))
 
 
 def _check_size(member: zipfile.ZipInfo) -> None:
-    """Refuse a size that the member cannot have: memory is taken for it before all of it has been read."""
+    """Refuse a size that the member cannot have: it would be found out only when all of it has been read."""
     if member.compress_type not in _EXPANSION:
         raise ValueError("compressed in a way that NumPy does not write")
     if member.file_size > _EXPANSION[member.compress_type] * member.compress_size:
@@ -253,33 +284,45 @@ def _check_size(member: zipfile.ZipInfo) -> None:
 
 
 def _npy_tensor(stream: IO[bytes], name: str, size: int, where: object = None) -> Tensor:
-    head = io.BytesIO(stream.read(_NPY_HEAD))
-    version = np.lib.format.read_magic(head)
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"unknown version {version} of the format")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if version == (1, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_1_0(head)
-        elif version == (2, 0):
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(head)
-        else:
-            # 3.0 differs from 2.0 only in the encoding of a record's field names, the only texts in a header.
-            length = int.from_bytes(head.read(4), "little")
-            text = head.read(length).decode("utf-8").encode("ascii", "backslashreplace")
-            as_2_0 = io.BytesIO(len(text).to_bytes(4, "little") + text)
-            shape, fortran, dtype = np.lib.format.read_array_header_2_0(as_2_0)
+    shape, fortran, dtype, head = _npy_header(stream)
     if dtype.hasobject:
         raise ValueError("holds Python objects, which are not loaded")
+    if dtype.subdtype:
+        raise ValueError("its elements would be arrays, which NumPy does not read")
     if any(n < 0 or isinstance(n, bool) for n in shape):
         raise ValueError(f"negative shape {shape}" if min(shape) < 0 else f"shape {shape} is not of integers")
-    header = head.getvalue()[: head.tell()]
+    if len(shape) > MAX_AXES or too_large(shape, dtype.itemsize):
+        raise ValueError(f"NumPy has no arrays of shape {shape}")
     nbytes = dtype.itemsize * _product(shape)
-    found = size - len(header)
-    if found != nbytes:
-        raise ValueError(f"shape {shape} of {dtype} takes {nbytes} bytes, the file holds {found}")
-    kind = _KINDS.get(dtype.newbyteorder("<")) or str(dtype)
-    return Tensor(name, kind, tuple(map(int, shape)), nbytes, dtype, bool(fortran), header, where)
+    if size - head != nbytes:
+        raise ValueError(f"shape {shape} of {dtype} takes {nbytes} bytes, the file holds {size - head}")
+    kind = KINDS.get(dtype.newbyteorder("<"))
+    known = dtype if kind else None  # a record's type may take a thousand times the bytes that it has in the file
+    kind = kind or shortened(str(dtype))
+    return Tensor(name, kind, tuple(map(int, shape)), nbytes, known, bool(fortran), head, where)
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, Fortran order and type of an array, and how long its header is."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"unknown version {version} of the format")
+    wide = 2 if version == (1, 0) else 4
+    size = int.from_bytes(stream.read(wide), "little")
+    text = stream.read(size) if size <= 4 * _NPY_HEADER else b""
+    characters = text.decode("utf-8" if version == (3, 0) else "latin1")
+    if size > 4 * _NPY_HEADER or len(characters) > _NPY_HEADER:
+        raise ValueError(f"its header is longer than {_NPY_HEADER:,} characters")
+    if len(text) < size:
+        raise ValueError("its header is cut off")
+    if version == (3, 0):
+        # 3.0 differs from 2.0 only in the encoding of a record's field names, the only texts in a header.
+        text = characters.encode("ascii", "backslashreplace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        as_2_0 = io.BytesIO(len(text).to_bytes(4, "little") + text)
+        header = np.lib.format.read_array_header_2_0(as_2_0, max_header_size=len(text))
+    return *header, 8 + wide + size
 
 
 def open_source(path: str | os.PathLike[str]) -> Source:
@@ -294,127 +337,6 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     if path.suffix.lower() not in kinds:
         raise FileError(path, f"unknown suffix {path.suffix!r}: expected {', '.join(SUFFIXES)}")
     return kinds[path.suffix.lower()](path)
-
-
-class Sink:
-    """An output file whose tensors are known by description before the first of them is written."""
-
-    keeps_layout = False  # whether big-endian and Fortran-ordered arrays can be stored as they are
-
-    def __init__(self, path: Path, tensors: list[Tensor], metadata: dict[str, str]) -> None:
-        self.path, self.tensors, self.metadata = path, tensors, metadata
-
-    def check(self) -> None:
-        """Refuse, before anything is written, what the format cannot hold."""
-        raise NotImplementedError
-
-    def _cannot_hold(self, tensor: Tensor, what: str) -> FileError:
-        return FileError(self.path, f"tensor {quoted(tensor.name)}: {self.path.suffix} cannot hold {what}")
-
-    def start(self, file: IO[bytes]) -> contextlib.AbstractContextManager[object]:
-        raise NotImplementedError
-
-    def put(self, tensor: Tensor, pieces: Iterable[Any]) -> None:
-        raise NotImplementedError
-
-    def put_array(self, tensor: Tensor, array: Any) -> None:
-        array = np.asarray(array, dtype=tensor.dtype, order="C")
-        self.put(tensor, [array.reshape(-1).view(np.uint8)])
-
-    def copy(self, source: Source, tensor: Tensor) -> None:
-        if tensor.plain or self.keeps_layout:
-            self.put(tensor, source.pieces(tensor))
-        else:
-            self.put_array(array_tensor(tensor.name, tensor.dtype, tensor.shape), source.read(tensor))
-
-
-class _SafetensorsSink(Sink):
-    def check(self) -> None:
-        for tensor in self.tensors:
-            if tensor.npy_header and tensor.kind not in _DTYPES:
-                raise self._cannot_hold(tensor, f"type {tensor.kind}")
-            if tensor.name == "__metadata__":
-                raise self._cannot_hold(tensor, "this name")
-
-    def start(self, file: IO[bytes]) -> contextlib.AbstractContextManager[object]:
-        offsets: dict[str, list[int]] = {}
-        end = 0
-        for tensor in _placed(self.tensors):
-            offsets[tensor.name] = [end, end + tensor.nbytes]
-            end += tensor.nbytes
-        header: dict[str, Any] = {"__metadata__": self.metadata} if self.metadata else {}
-        for t in self.tensors:
-            header[t.name] = {"dtype": t.kind, "shape": t.shape, "data_offsets": offsets[t.name]}
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        if len(text) > _MAX_HEADER:
-            raise FileError(self.path, f"its header would be longer than the format's {_MAX_HEADER} bytes")
-        file.write(len(text).to_bytes(8, "little") + text)
-        self._file = file
-        self._places = {name: 8 + len(text) + begin for name, (begin, _) in offsets.items()}
-        return contextlib.nullcontext()
-
-    def put(self, tensor: Tensor, pieces: Iterable[Any]) -> None:
-        self._file.seek(self._places[tensor.name])
-        for piece in pieces:
-            self._file.write(piece)
-
-
-def _placed(tensors: list[Tensor]) -> list[Tensor]:
-    """The order of the data: as given, unless that would put a tensor where its type is not aligned (readers
-    that map the file refuse this); then the widest types first, as the safetensors library itself does it.
-    """
-    end = 0
-    for tensor in tensors:
-        if tensor.dtype and tensor.nbytes and end % tensor.dtype.itemsize:
-            return sorted(tensors, key=lambda t: -t.dtype.itemsize if t.dtype else 0)
-        end += tensor.nbytes
-    return tensors
-
-
-class _NpzSink(Sink):
-    keeps_layout = True
-
-    def check(self) -> None:
-        for tensor in self.tensors:
-            if not tensor.npy_header and tensor.dtype not in _KINDS:
-                raise self._cannot_hold(tensor, f"type {tensor.kind}: write a .safetensors file")
-            if zipfile.ZipInfo(f"{tensor.name}.npy").filename != f"{tensor.name}.npy":
-                raise self._cannot_hold(tensor, "this name")
-
-    def start(self, file: IO[bytes]) -> contextlib.AbstractContextManager[object]:
-        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
-        return self._zip
-
-    def put(self, tensor: Tensor, pieces: Iterable[Any]) -> None:
-        # ZipInfo's fixed date instead of the clock: the same input gives the same file.
-        with self._zip.open(zipfile.ZipInfo(f"{tensor.name}.npy"), "w", force_zip64=True) as member:
-            member.write(tensor.npy_header or _npy_header(tensor))
-            for piece in pieces:
-                member.write(piece)
-
-
-def _npy_header(tensor: Tensor) -> bytes:
-    assert tensor.dtype is not None
-    descr = np.lib.format.dtype_to_descr(tensor.dtype)
-    head = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        head, {"descr": descr, "fortran_order": False, "shape": tensor.shape}
-    )
-    return head.getvalue()
-
-
-def plan_sink(path: str | os.PathLike[str], tensors: list[Tensor], metadata: dict[str, str]) -> Sink:
-    """The writer for the suffix of `path`; nothing is written yet, but what cannot be written is refused."""
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        raise FileError(path, "one .npy array cannot hold codes and scales: expected .safetensors or .npz")
-    if suffix not in SUFFIXES:
-        raise FileError(path, f"unknown suffix {path.suffix!r}: expected .safetensors or .npz")
-    sink = (_SafetensorsSink if suffix == ".safetensors" else _NpzSink)(path, tensors, metadata)
-    sink.check()
-    return sink
 
 
 @contextlib.contextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,8 @@ Array = np.ndarray[Any, Any]
 _LONGEST = 1500  # characters of an error
 _LONGEST_NAME = 120
 _NAME_WIDTH = 16  # of the first column, at least
+# Rows and characters of a table: each row takes a millisecond to lay out, and 10 kB.
+_MOST_ROWS, _MOST_TEXT = 1000, 1 << 18
 BLOCK = 1 << 16  # elements; the float64 temporaries of a block stay in cache
 
 
@@ -36,20 +40,26 @@ def missing_extra(extra: str) -> UserError:
 
 def printable(text: str, encoding: str | None = None) -> str:
     """Text that is safe on a terminal: control, format and surrogate characters become escapes."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    if not text.isprintable():
+        blocks = (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))  # a list of all characters is too much
+        text = "".join("".join(map(_printable, block)) for block in blocks)
     return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
 
 
-def _shortened(text: str, most: int) -> str:
+def _printable(c: str) -> str:
+    return c if c.isprintable() else c.encode("unicode_escape").decode()
+
+
+def shortened(text: str, most: int = _LONGEST_NAME) -> str:
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 2 :]}"
 
 
 def quoted(name: str) -> str:
     """A name for an error. In a file it may be of any length."""
-    return repr(_shortened(name, _LONGEST_NAME))
+    return repr(shortened(name))
 
 
-@dataclass
+@dataclass(slots=True)
 class Quality:
     """What a quantization lost: sums of squares of the tensor and of its error, and the largest error."""
 
@@ -115,7 +125,9 @@ Printer = Callable[..., None]
 
 
 def table_printer() -> Printer:
-    """A function that prints a table: fitted to the terminal, or unwrapped and plain where there is none."""
+    """A function that prints a table: fitted to the terminal, or unwrapped and plain where there is none. One of very
+    many rows is not laid out: its cells have tabs between them, and its rows are taken one at a time.
+    """
     try:
         from rich import box
         from rich.console import Console
@@ -124,7 +136,14 @@ def table_printer() -> Printer:
     except ImportError as error:
         raise missing_extra("cli") from error
 
-    def show(columns: list[str], rows: list[list[str]], total: Sequence[str] = (), left: int = 2) -> None:
+    def show(columns: list[str], rows: Iterable[list[str]], total: Sequence[str] = (), left: int = 2) -> None:
+        rest = iter(rows)
+        rows = list(itertools.islice(rest, _MOST_ROWS + 1))
+        if len(rows) > _MOST_ROWS or sum(len(cell) for row in rows for cell in row) > _MOST_TEXT:
+            for row in itertools.chain([columns], rows, rest, [total] if total else []):
+                print("\t".join(printable(cell, sys.stdout.encoding or "utf-8") for cell in row))
+            print()
+            return
         terminal = sys.stdout.isatty()
         console = Console(file=sys.stdout, force_terminal=terminal)
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), header_style="bold")
@@ -155,9 +174,24 @@ def table_printer() -> Printer:
     return show
 
 
+def print_json(before: dict[str, Any], name: str, items: Iterable[object], after: dict[str, Any]) -> None:
+    """An object with a long list in its middle, an item at a time: json takes kilobytes for each that it encodes."""
+
+    def text(value: object, spaces: int = 0) -> str:
+        lines = json.dumps(value, indent=2, allow_nan=False)  # plain ASCII: it escapes names by itself
+        return lines.replace("\n", "\n" + " " * spaces)
+
+    print(f'{text(before)[:-2]},\n  "{name}": [', end="")
+    last = ""
+    for item in items:
+        print(f"{last}\n    {text(item, 4)}", end="")
+        last = ","
+    print(("\n  ]," if last else "],") + text(after)[1:])
+
+
 def complain(problem: str) -> None:
     with contextlib.suppress(OSError, ValueError):
-        line = _shortened(printable(problem, sys.stderr.encoding or "utf-8"), _LONGEST)
+        line = shortened(printable(problem, sys.stderr.encoding or "utf-8"), _LONGEST)
         print(f"fastquant: {line}", file=sys.stderr, flush=True)
 
 

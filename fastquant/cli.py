@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import dataclasses
 import glob
-import json
 import math
 import os
 import signal
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 import fastquant as fq
-from fastquant._files import Source, Tensor, array_tensor, open_source, plan_sink, replacing
+from fastquant._files import Source, Tensor, array_tensor, open_source, replacing
 from fastquant._report import (
     BLOCK,
     Array,
@@ -36,11 +35,13 @@ from fastquant._report import (
     decibels,
     measure,
     missing_extra,
+    print_json,
     progress,
     quoted,
     say,
     table_printer,
 )
+from fastquant._sinks import plan_sink
 
 _FLOATS = ("F16", "BF16", "F32", "F64")
 
@@ -77,12 +78,33 @@ def _count_not_finite(x: Array) -> tuple[int, int]:
 Result = tuple[Any, float, Quality]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Job:
     """One tensor of the input: copied, or (with codes, scale and maybe zero point) quantized."""
 
     tensor: Tensor
-    outputs: list[Tensor]
+    outputs: Sequence[Tensor]
+    quality: Quality | None = None
+    seconds: float = 0.0
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.tensor.nbytes, sum(output.nbytes for output in self.outputs)
+
+
+class Room:
+    """One piece of memory for the codes of every tensor in turn, touched before it is used: else GB/s would show how
+    fast the system hands out pages. It grows for tensors that have been read: a file may claim what it does not hold.
+    """
+
+    def __init__(self, dtype: str) -> None:
+        self._codes: Array = np.empty(0, dtype)
+
+    def like(self, x: Array) -> Array:
+        if x.size > self._codes.size:
+            self._codes = self._codes[:0].copy()  # what there was is freed first
+            self._codes = np.ones(x.size, self._codes.dtype)
+        return self._codes[: x.size].reshape(x.shape)
 
 
 def _plan(source: Source, args: argparse.Namespace) -> list[Job]:
@@ -98,7 +120,7 @@ def _plan(source: Source, args: argparse.Namespace) -> list[Job]:
         if included and not excluded and _quantizable(tensor):
             jobs.append(Job(tensor, _outputs(source, tensor, names, args)))
         else:
-            jobs.append(Job(tensor, []))
+            jobs.append(Job(tensor, ()))
     return jobs
 
 
@@ -125,10 +147,10 @@ def _has_zero_point(args: argparse.Namespace) -> bool:
     return bool(args.asymmetric) or args.dtype == "uint8"
 
 
-def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, codes: Array) -> Result:
+def _quantize(source: Source, tensor: Tensor, args: argparse.Namespace, room: Room) -> Result:
     """The codes (in the given memory) and parameters, the seconds that they took, and what was lost."""
     original = source.read(tensor)
-    out = codes[: original.size].reshape(original.shape)
+    out = room.like(original)
     start = time.perf_counter()
     x = _narrowed(original)
     try:
@@ -151,15 +173,12 @@ def quantize_command(args: argparse.Namespace) -> int:
     show = table_printer()  # before any work is done: a missing library must not cost the user the whole run
     if os.path.exists(args.out) and os.path.exists(args.file) and os.path.samefile(args.out, args.file):
         raise FileError(args.out, "is the same file as the input")
-    rows: list[list[str]] = []
-    total, before, after, elapsed = Quality(), 0, 0, 0.0
     with open_source(args.file) as source:
         jobs = _plan(source, args)
         tensors = [t for job in jobs for t in (job.outputs or [job.tensor])]
         sink = plan_sink(args.out, tensors, source.metadata)
-        # One piece of memory for the codes of every tensor in turn, touched here, and a first call: else GB/s
-        # would show how fast the system hands out pages and loads modules.
-        codes = np.ones(max((job.outputs[0].nbytes for job in jobs if job.outputs), default=0), args.dtype)
+        room = Room(args.dtype)
+        # A first call: else GB/s would show how fast the system loads modules.
         fq.quantize_dynamic(np.ones((1, 1), np.float32), args.dtype, axis=None if args.axis is None else 0)
         with (
             replacing(args.out) as file,
@@ -170,21 +189,24 @@ def quantize_command(args: argparse.Namespace) -> int:
                 if not job.outputs:
                     sink.copy(source, job.tensor)
                     continue
-                result, seconds, quality = _quantize(source, job.tensor, args, codes)
+                result, job.seconds, job.quality = _quantize(source, job.tensor, args, room)
                 for output, array in zip(job.outputs, result, strict=False):
                     sink.put_array(output, array)
-                sizes = job.tensor.nbytes, sum(output.nbytes for output in job.outputs)
-                rows.append(_row(job.tensor.name, job.tensor.shape, *sizes, quality, seconds))
-                total.add(quality)
-                before, after, elapsed = before + sizes[0], after + sizes[1], elapsed + seconds
+                del result  # else the room for these codes would stay while a larger one is made
+    done = [(job, job.quality) for job in jobs if job.quality]
+    total = Quality()
+    for _, quality in done:
+        total.add(quality)
     columns = ["tensor", "shape", "bytes before", "bytes after", "SQNR dB", "largest error", "GB/s"]
-    if rows:
-        show(columns, rows, _row("total", None, before, after, total, elapsed))
+    if done:
+        rows = (_row(job.tensor.name, job.tensor.shape, *job.sizes, quality, job.seconds) for job, quality in done)
+        before, after = (sum(job.sizes[at] for job, _ in done) for at in (0, 1))
+        show(columns, rows, _row("total", None, before, after, total, sum(job.seconds for job, _ in done)))
     copied = [job.tensor for job in jobs if not job.outputs]
     how = f"{args.dtype}, {'asymmetric' if args.asymmetric else 'symmetric'}, "
     how += "one scale per tensor" if args.axis is None else f"one scale per index of axis {args.axis}"
-    say(f"{len(rows)} of {len(jobs)} tensors quantized ({how}).")
-    if rows:
+    say(f"{len(done)} of {len(jobs)} tensors quantized ({how}).")
+    if done:
         say(f"Each is read back by {_read_back(args)}.")
     else:
         say("Only floating tensors (F16, BF16, F32, F64) of two dimensions or more, not empty, are quantized.")
@@ -194,7 +216,7 @@ def quantize_command(args: argparse.Namespace) -> int:
         say(f"The metadata ({', '.join(source.metadata)}) is left out: .npz has no place for it.")
     sizes = os.path.getsize(args.file), os.path.getsize(args.out)
     say(f"{args.file}: {sizes[0]:,} bytes. {args.out}: {sizes[1]:,} bytes ({sizes[1] / sizes[0]:.1%}).")
-    if rows:
+    if done:
         say("GB/s: bytes before, over the time to find their range and codes; no reading, no writing.")
     return 0
 
@@ -221,18 +243,41 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 # --- inspect ----------------------------------------------------------------------------------------------
 
 
-def _inspect(source: Source, tensor: Tensor) -> dict[str, Any]:
-    about: dict[str, Any] = {
-        "name": tensor.name,
-        "dtype": tensor.kind,
-        "shape": list(tensor.shape),
-        "bytes": tensor.nbytes,
-        "min": None,
-        "max": None,
-        "nan": 0,
-        "inf": 0,
-        "int8": None,
-    }
+@dataclasses.dataclass(slots=True)
+class About:
+    """What a tensor holds, and what int8 codes of it would lose and be."""
+
+    tensor: Tensor
+    low: float | None = None
+    high: float | None = None
+    nan: int = 0
+    inf: int = 0
+    quality: Quality | None = None
+    scale: float = 0.0
+
+    @property
+    def reduced(self) -> int:
+        """Bytes, with the scale; as it is where it is not quantized."""
+        return math.prod(self.tensor.shape) + 4 if self.quality else self.tensor.nbytes
+
+    def as_json(self) -> dict[str, Any]:
+        about: dict[str, Any] = {"name": self.tensor.name, "dtype": self.tensor.kind, "shape": self.tensor.shape}
+        about |= {"bytes": self.tensor.nbytes, "min": self.low, "max": self.high, "nan": self.nan, "inf": self.inf}
+        if not self.quality:
+            return about | {"int8": None}
+        db = None if self.quality.db == math.inf else self.quality.db  # JSON has no infinity
+        return about | {"int8": {"bytes": self.reduced, "scale": self.scale, "sqnr_db": db}}
+
+    def row(self) -> list[str]:
+        row = [self.tensor.name, self.tensor.kind, _shape(self.tensor.shape), f"{self.tensor.nbytes:,}"]
+        row += [_number(self.low), _number(self.high)]
+        if not self.quality:
+            return [*row, "", "", ""]
+        return [*row, f"{self.scale:.4g}", f"{self.reduced:,}", decibels(self.quality)]
+
+
+def _inspect(source: Source, tensor: Tensor) -> About:
+    about = About(tensor)
     if tensor.empty or tensor.dtype is None or tensor.kind[0] not in "BFIU" or tensor.kind == "BOOL":
         return about
     x = source.read(tensor)
@@ -247,14 +292,13 @@ def _inspect(source: Source, tensor: Tensor) -> dict[str, Any]:
             lows.append(block.min().item())
             highs.append(block.max().item())
     if lows:
-        about["min"], about["max"] = min(lows), max(highs)
+        about.low, about.high = min(lows), max(highs)
     if floating:
-        about["nan"], about["inf"] = _count_not_finite(x)
+        about.nan, about.inf = _count_not_finite(x)
     if _quantizable(tensor):
         with contextlib.suppress(ValueError):  # not finite: it cannot be quantized, and the counts say why
             q, scale, zero_point = fq.quantize_dynamic(_narrowed(x), "int8")
-            quality = measure(x, q, scale, zero_point)
-            about["int8"] = {"bytes": q.nbytes + 4, "scale": float(scale), "sqnr_db": quality.db}
+            about.quality, about.scale = measure(x, q, scale, zero_point), float(scale)
     return about
 
 
@@ -262,31 +306,20 @@ def inspect_command(args: argparse.Namespace) -> int:
     show = None if args.json else table_printer()
     with open_source(args.file) as source:
         found = [_inspect(source, tensor) for tensor in source.tensors]
-    size = sum(about["bytes"] for about in found)
-    reduced = sum((about["int8"] or about)["bytes"] for about in found)
+    size = sum(about.tensor.nbytes for about in found)
+    reduced = sum(about.reduced for about in found)
     if show is None:
-        for about in found:
-            if about["int8"] and about["int8"]["sqnr_db"] == math.inf:
-                about["int8"]["sqnr_db"] = None  # JSON has no infinity
-        whole = {"file": os.fspath(args.file), "metadata": source.metadata, "tensors": found}
-        # Plain ASCII: json escapes the names by itself.
-        print(json.dumps(whole | {"bytes": size, "int8_bytes": reduced}, indent=2, allow_nan=False))
+        whole = {"file": os.fspath(args.file), "metadata": source.metadata}
+        tensors = (about.as_json() for about in found)
+        print_json(whole, "tensors", tensors, {"bytes": size, "int8_bytes": reduced})
         return 0
-    not_finite = any(about["nan"] or about["inf"] for about in found)
+    not_finite = any(about.nan or about.inf for about in found)
     columns = ["tensor", "type", "shape", "bytes", "min", "max", "int8 scale", "int8 bytes", "int8 SQNR dB"]
-    rows = []
-    for about in found:
-        row = [about["name"], about["dtype"], _shape(tuple(about["shape"])), f"{about['bytes']:,}"]
-        row += [_number(about["min"]), _number(about["max"])]
-        cost = about["int8"]
-        row += [f"{cost['scale']:.4g}", f"{cost['bytes']:,}"] if cost else ["", ""]
-        row += [("exact" if cost["sqnr_db"] == math.inf else f"{cost['sqnr_db']:.2f}") if cost else ""]
-        rows.append(row + ([f"{about['nan']}", f"{about['inf']}"] if not_finite else []))
     total = [f"{len(found)} tensors", "", "", f"{size:,}", "", "", "", f"{reduced:,}", ""]
     if not_finite:
         columns += ["NaN", "inf"]
-        total += [str(sum(about[what] for about in found)) for what in ("nan", "inf")]
-    show(columns, rows, total)
+        total += [str(sum(about.nan for about in found)), str(sum(about.inf for about in found))]
+    show(columns, (about.row() + [str(about.nan), str(about.inf)] * not_finite for about in found), total)
     say("int8: one scale per tensor, for floating tensors of two dimensions or more; the rest as it is.")
     if source.metadata:
         say("metadata: " + ", ".join(f"{key}={value}" for key, value in source.metadata.items()))

@@ -119,6 +119,24 @@ def claiming(shape: str, nbytes: int, method: int = zipfile.ZIP_STORED) -> bytes
     return patched(data, b"PK\1\2", (30, 2), len(extra))
 
 
+def claiming_within(nbytes: int) -> bytes:
+    """A deflated member of so many bytes, from which as much could come as directory and array say; little does."""
+    floats = 1032 * (nbytes - 1) // 4
+    array = described(shape=f"(1, {floats})", data=b"")
+    engine = zlib.compressobj(9, zlib.DEFLATED, -15)
+    content = (engine.compress(array + bytes(1 << 17)) + engine.flush()).ljust(nbytes, b"\0")
+    fields = struct.pack("<HHHHHLLLHH", 20, 0, 8, 0, 33, 0, nbytes, 4 * floats + len(array), 5, 0) + b"a.npy"
+    member = b"PK\3\4" + fields + content
+    record = b"PK\1\2" + struct.pack("<H", 20) + fields[:-5] + bytes(14) + b"a.npy"
+    return member + record + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(record), len(member), 0)
+
+
+def long_headers(members: int, descr: str = "'<f4'") -> bytes:
+    """Empty arrays whose headers are as long as can be, in an archive that is much shorter."""
+    array = described(descr, shape="(0,)".ljust(9950 - len(descr)), data=b"")
+    return archive([(f"{i:x}.npy", array) for i in range(members)], zipfile.ZIP_DEFLATED)
+
+
 def safetensors_seeds() -> list[bytes]:
     item = json.dumps(entry([1], 0, 4)).encode()
     two = {"a": entry([2, 2], 0, 16), "b": entry([3], 16, 19, "I8"), "__metadata__": {"format": "pt"}}
@@ -146,11 +164,15 @@ def safetensors_seeds() -> list[bytes]:
         safetensors_bytes(b'{"a":' * 5_000 + b"1" + b"}" * 5_000), safetensors_bytes(b"[" * 100_000),
         safetensors_bytes(b'{"\xff\xfe": 1}'), safetensors_bytes(b'{"\\ud800": %b}' % item, data[:4]),
         safetensors_bytes({"a": {**entry([1], 0, 4), "shape": [1e308]}}, data[:4]),
+        # What the outputs have no place for.
+        *(safetensors_bytes({"a": entry(shape, 0, 0)}) for shape in ([0] * 70, [0] * 22_000, [0, 2**63], [0, 2**62])),
+        *(safetensors_bytes({"n" * n: entry([2, 2], 0, 16)}, data[:16]) for n in (65_520, 65_530, 65_533)),
     ]  # fmt: skip
 
 
 def npy_seeds() -> list[bytes]:
     good = npy_bytes(np.float32([[1.5, -2], [0.25, 3]]))
+    large = ("(0,)" + " " * 9_900, str((0,) * 70), str((0,) * 3000), f"(0, {10**30})", f"(0, {2**62}, 4)")
     shapes = ("(-1, -4)", "()", "(4,)", "(0, 2)", "(True, 4)", "(2.0, 2)", "(1, 1)" * 2, f"({2**63},)", f"({2**64}, 0)")
     deep = ("(" * 99 + ")" * 99, "[" * 900, "-" * 900 + "1", "1" * 5000, "2**9**9**9", "'a'" * 100)
     return [
@@ -159,6 +181,7 @@ def npy_seeds() -> list[bytes]:
         *(described(f"'{descr}'") for descr in DESCRS), *(described(descr) for descr in OTHERS),
         *(described(shape=shape) for shape in (*shapes, *deep)),
         described("'|V0'", shape=f"({2**62}, 4)", data=b""), described("'|O'", data=b"cos\nmkdir\n(S'x'\ntR."),
+        *(described(shape=shape, data=b"") for shape in large), npy_bytes(np.zeros(2, [("字" * 6000, "<i2")]), (3, 0)),
         described(shape=f"({2**62}, 4)", data=b""), good[:8] + b"\xff\xff" + good[10:], good + good,
     ]  # fmt: skip
 
@@ -175,6 +198,7 @@ def npz_seeds() -> list[bytes]:
         *(patched(two, b"PK\1\2", (42, 4), n) for n in (1, 2**31, 2**32 - 1)), b"PK\5\6" + bytes(18),
         claiming(f"({0x3FFFFFE0}, 1)", 4 * 0x3FFFFFE0), claiming(f"({2**40}, 1)", 2**42),
         *(claiming(f"({2**26}, 1)", 2**28, method) for method in METHODS[1:]), overlapping(50, 100_000),
+        claiming_within(60_000), long_headers(40), long_headers(3, repr(",".join(["<f4"] * 500))),
         archive([("a.npy", bomb)], zipfile.ZIP_DEFLATED), archive([("a.npy", bomb)], zipfile.ZIP_LZMA),
     ]  # fmt: skip
 
