@@ -47,13 +47,14 @@ REVISION = revision(ROOT / "fastquant") or "unknown"
 COPIED = ["setup.py", "sbom.py", "pyproject.toml", "README.md", "LICENSE", ".github", "fastquant", "tests"]
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "_kernels.c", "build", "__pycache__", ".*")
 
-# Those that find most, and fast, first. The others test the reference, the command line or one constant for long.
+# Those that find most, and fast, first. The others test the reference or one constant for long.
 TESTS = (
     *("exhaustive_small", "errors_table", "matrix", "overlap", "span_lengths", "reference", "minmax", "rows"),
     *("plain_calls", "copies", "dlpack", "span_runs", "span_packs", "span_tiles", "division"),
     *("rules", "threads", "thread_count", "threads_affinity", "quantizers", "native", "reuse", "pool", "bench_bare"),
     *("layouts", "errors", "api", "cpu", "guard_pages", "onnx", "onnx_text", "onnx_errors", "reentrance"),
     *("span_values", "environment", "memory", "sweep", "properties", "threads_hostile"),
+    *("files", "files_hostile", "files_limits", "cli", "cli_commands"),
 )
 
 HANGS = 3600  # seconds; all tests take some minutes
@@ -88,6 +89,10 @@ LIKELY = {
     "fpenv.h": ("environment",),
     "onnx.py": ("onnx", "onnx_text", "onnx_errors"),
     "cpu.py": ("cpu",),
+    "_files.py": ("files_hostile", "files_limits", "files", "cli"),
+    "_sinks.py": ("files_limits", "files", "cli"),
+    "cli.py": ("cli", "files", "files_limits"),
+    "_report.py": ("files_limits", "cli"),
     "_arguments.py": ("errors_table", "errors", "errors_types"),
     "packing.inc.h": ("span_packs",),
     "lanes_avx512.h": ("exhaustive_small", "span_values", "span_lengths", "rules"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sabotage_bench
 import sabotage_checks
+import sabotage_io
 import sabotage_lanes
 import sabotage_loops
 import sabotage_native
@@ -31,4 +32,5 @@ EDITS: list[Edit] = [
     *sabotage_rules.EDITS,
     *sabotage_threads.EDITS,
     *sabotage_bench.EDITS,
+    *sabotage_io.EDITS,
 ]
