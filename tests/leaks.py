@@ -34,7 +34,9 @@ HEAVY: dict[str, Callable[[], Any]] = {
     "columns": lambda: fq.quantize(ROWS[:8], MANY_SCALES, axis=1),
     "memory that is kept": lambda: fq.requantize(LARGE_CODES, 0.1, 0, 0.2, 0),
 }
-SHARE = 20  # of as many calls as others
+SHARE, LEAST_HEAVY = 20, 25  # of as many calls as others, but so many
+# Bytes: rooms for parameters, of 165 KB, of which up to eight are kept; a heap of 64 MiB, which a thread may get.
+HEAVY_SLACK, HEAVY_MAPPED = 2 << 20, 256 << 20
 
 FIELDS = ["arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"]
 SLACK = 20  # bytes, and blocks, that anything may leave
@@ -79,27 +81,33 @@ def main(total: int, leak: bool, of_one: bool) -> None:
     calls = dict(MANY)
     calls |= {f"{row[0]}, wrong {' '.join(row[1])}, {i}": wrong_call(*row[:3]) for i, row in enumerate(TABLE)}
     each, made, leaks = total // len(calls), 0, {}
-    calls |= HEAVY
-    for call in calls.values():
+    for call in (*calls.values(), *HEAVY.values()):
         for _ in range(WARM):
             call()
     gc.freeze()  # what is there already need not be looked at again
-    maps = mapped()
     first = before = in_use()
     for i, (name, call) in enumerate(calls.items()):
-        times = max(each // SHARE, 3) if name in HEAVY else each
-        for _ in range(times):
+        for _ in range(each):
             if leak and (i == 7 if of_one else made % 100 == 0):
                 KEPT.malloc(ctypes.c_size_t(16))
             call()
             made += 1
         after = in_use()
-        left = [(now - was) / times for now, was in zip(after, before, strict=True)]
-        if left[0] >= 8 + SLACK / times or left[1] >= 0.5 + SLACK / times:
+        left = [(now - was) / each for now, was in zip(after, before, strict=True)]
+        if left[0] >= 8 + SLACK / each or left[1] >= 0.5 + SLACK / each:
             leaks[name] = left
         before = after
-    counts = {"kinds": len(calls), "wrong": len(TABLE), "calls": made}
-    print(json.dumps({**counts, "before": first, "after": before, "mapped": mapped() - maps, "leaks": leaks}))
+    last = before
+    for name, call in HEAVY.items():
+        heap, maps, times = in_use()[0], mapped(), max(each // SHARE, LEAST_HEAVY)
+        for _ in range(times):
+            call()
+            made += 1
+        left = [(in_use()[0] - heap) / times, (mapped() - maps) / times]
+        if left[0] >= HEAVY_SLACK / times or left[1] >= HEAVY_MAPPED / times:
+            leaks[name] = left
+    counts = {"kinds": len(calls) + len(HEAVY), "wrong": len(TABLE), "calls": made}
+    print(json.dumps({**counts, "before": first, "after": last, "leaks": leaks}))
 
 
 if __name__ == "__main__":
