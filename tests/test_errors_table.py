@@ -57,14 +57,19 @@ def named(i: int) -> str:
 PREPARED = {"quantize": fq.Quantizer, "dequantize": fq.Dequantizer}
 
 
-@pytest.mark.parametrize("i", [i for i, row in enumerate(TABLE) if row[0] in PREPARED], ids=named)
+def is_known_early(row: tuple[Any, ...]) -> bool:
+    """Zeros of a float type are right for codes of that type, which Dequantizer has not seen yet: taken for 0."""
+    return row[0] != "dequantize" or getattr(row[1].get("zero_point"), "dtype", None) != F8
+
+
+@pytest.mark.parametrize(
+    "i", [i for i, row in enumerate(TABLE) if row[0] in PREPARED and is_known_early(row)], ids=named
+)
 def test_prepared_parameters_are_wrong_in_the_same_ways(i):
     """When they are prepared, or when an array comes that they are not for."""
     function, wrong, exception, begins = TABLE[i]
     arguments = {**BASE[function], **wrong}
     array, out = arguments.pop("x" if function == "quantize" else "q"), arguments.pop("out", None)
-    if function == "dequantize" and getattr(arguments.get("zero_point"), "dtype", None) == F8:
-        return  # zeros, which are right for codes of that type, are taken for 0: the type of the codes is not known yet
     with pytest.raises(exception) as caught:
         PREPARED[function](**arguments)(array, out)
     assert type(caught.value) is exception, str(caught.value)
