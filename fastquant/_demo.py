@@ -13,16 +13,8 @@ import numpy as np
 
 import fastquant as fq
 from fastquant._files import open_source
-from fastquant._report import (
-    Array,
-    FileError,
-    UserError,
-    decibels,
-    measure,
-    missing_extra,
-    say,
-    table_printer,
-)
+from fastquant._quality import Array, decibels, measure
+from fastquant._report import FileError, UserError, missing_extra, say, table_printer
 
 NEIGHBOURS = 10
 SAMPLE = 500

@@ -1,28 +1,21 @@
-"""What the commands tell the user: errors of one line, tables, progress, and what a quantization lost."""
+"""What the commands tell the user: errors of one line, tables, progress."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-import fastquant as fq
-
-Array = np.ndarray[Any, Any]
 _LONGEST = 1500  # characters of an error
 _LONGEST_NAME = 120
+_PIECE = 1 << 16  # characters: a list of all is too much
 _NAME_WIDTH = 16  # of the first column, at least
 # Rows and characters of a table: each row takes a millisecond to lay out, and 10 kB.
 _MOST_ROWS, _MOST_TEXT = 1000, 1 << 18
-BLOCK = 1 << 16  # elements; the float64 temporaries of a block stay in cache
 
 
 class UserError(Exception):
@@ -41,7 +34,7 @@ def missing_extra(extra: str) -> UserError:
 def printable(text: str, encoding: str | None = None) -> str:
     """Text that is safe on a terminal: control, format and surrogate characters become escapes."""
     if not text.isprintable():
-        blocks = (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))  # a list of all characters is too much
+        blocks = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
         text = "".join("".join(map(_printable, block)) for block in blocks)
     return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
 
@@ -59,61 +52,8 @@ def quoted(name: str) -> str:
     return repr(shortened(name))
 
 
-@dataclass(slots=True)
-class Quality:
-    """What a quantization lost: sums of squares of the tensor and of its error, and the largest error."""
-
-    signal: float = 0.0
-    noise: float = 0.0
-    largest: float = 0.0
-
-    def add(self, other: Quality) -> None:
-        self.signal += other.signal
-        self.noise += other.noise
-        self.largest = max(self.largest, other.largest)
-
-    @property
-    def db(self) -> float:
-        """The signal to quantization noise ratio in dB, infinite where nothing was lost."""
-        if self.noise == 0:
-            return math.inf
-        return 10 * math.log10(self.signal / self.noise) if self.signal else -math.inf
-
-
-def measure(x: Array, q: Array, scale: Any, zero_point: Any, axis: int | None = None) -> Quality:
-    """Compare x with dequantize(q) in float64, block by block: no temporary of x's size."""
-    if axis is None:
-        shape = (1, 1, x.size)
-    else:
-        axis %= x.ndim
-        shape = (math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :]))
-    x, q = x.reshape(shape), q.reshape(shape)
-    quality = Quality()
-    for a, b, c in _blocks(shape):
-        if axis is None:
-            back = fq.dequantize(q[a, b, c], scale, zero_point)
-        else:
-            back = fq.dequantize(q[a, b, c], scale[b], zero_point[b], axis=1)
-        block = x[a, b, c].astype(np.float64)
-        error = block - back
-        squares = float((block * block).sum()), float((error * error).sum())
-        quality.add(Quality(*squares, float(abs(error).max())))
-    return quality
-
-
-def _blocks(shape: tuple[int, int, int]) -> Iterator[tuple[slice, slice, slice]]:
-    """Cut three axes into blocks of at most BLOCK elements, the last axis whole if possible."""
-    inner = min(shape[2], BLOCK)
-    middle = min(shape[1], max(1, BLOCK // inner))
-    outer = min(shape[0], max(1, BLOCK // (inner * middle)))
-    for a in range(0, shape[0], outer):
-        for b in range(0, shape[1], middle):
-            for c in range(0, shape[2], inner):
-                yield slice(a, a + outer), slice(b, b + middle), slice(c, c + inner)
-
-
-def decibels(quality: Quality) -> str:
-    return "exact" if quality.db == math.inf else f"{quality.db:.2f}"
+def shape_text(shape: tuple[int, ...] | None) -> str:
+    return "" if shape is None else "x".join(map(str, shape)) or "scalar"
 
 
 def say(line: str) -> None:

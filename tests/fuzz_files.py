@@ -29,9 +29,9 @@ import safetensors
 from fuzz_engine import Bytes, Entry, Trace, changed, letters
 from fuzz_file_bytes import changed_npy, changed_npz, changed_safetensors, seeds
 
-from fastquant import _reference, cli
+from fastquant import _inspect_command, _quantize_command, _reference, cli
 from fastquant._files import Source, Tensor, open_source
-from fastquant._report import FileError, say
+from fastquant._report import FileError, say, table_printer
 
 LONGEST = 100_000  # bytes of a changed file: more than the 65,535 that some lengths can be
 # What a run may take beside the file and its largest array: modules that are imported late, a table's text, chunks.
@@ -197,9 +197,14 @@ class Files:
         """What a command prints; its error instead."""
         out, err = io.StringIO(), io.StringIO()
         # The real tables take longer than all the rest: a few of them will do.
-        table = cli.table_printer if choice % 16 == 0 else lambda: _cells
-        quick = mock.patch.multiple(cli, table_printer=table, _parser=lambda argv: self._parser)
-        with quick, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        table = table_printer if choice % 16 == 0 else lambda: _cells
+        with (
+            mock.patch.object(cli, "_parser", return_value=self._parser),
+            mock.patch.object(_inspect_command, "table_printer", table),
+            mock.patch.object(_quantize_command, "table_printer", table),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             status = cli.main(list(argv))
         if status == 0:
             assert err.getvalue() == "", err.getvalue()

@@ -91,7 +91,7 @@ LIKELY = {
     "cpu.py": ("cpu",),
     "_files.py": ("files_hostile", "files_limits", "files", "cli"),
     "_sinks.py": ("files_limits", "files", "cli"),
-    "cli.py": ("cli", "files", "files_limits"),
+    "_quantize_command.py": ("cli", "files", "files_limits"),
     "_report.py": ("files_limits", "cli"),
     "_arguments.py": ("errors_table", "errors", "errors_types"),
     "packing.inc.h": ("span_packs",),

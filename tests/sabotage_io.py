@@ -7,7 +7,7 @@ from sabotage_files import Edit
 FILES = "fastquant/_files.py"
 SINKS = "fastquant/_sinks.py"
 REPORT = "fastquant/_report.py"
-CLI = "fastquant/cli.py"
+QUANTIZE = "fastquant/_quantize_command.py"
 
 EDITS = [
     # ---- what is read ----
@@ -32,9 +32,9 @@ EDITS = [
     Edit("sinks: metadata's name for a tensor", SINKS, [('"this name" if name == b"__metadata__" else ""', '""')]),
     Edit("sinks: data that is not aligned", SINKS, [("end % tensor.dtype.itemsize", "False")]),
     # ---- the command line ----
-    Edit("cli: the output is the input", CLI, [("os.path.samefile(args.out, args.file)", "False")]),
-    Edit("cli: names that are taken", CLI, [("        if output.name in names:\n", "        if False:\n")]),
-    Edit("cli: new room for each tensor", CLI, [("if x.size > self._codes.size:", "if True:")]),
+    Edit("cli: the output is the input", QUANTIZE, [("os.path.samefile(args.out, args.file)", "False")]),
+    Edit("cli: names that are taken", QUANTIZE, [("        if output.name in names:\n", "        if False:\n")]),
+    Edit("cli: new room for each tensor", QUANTIZE, [("if x.size > self._codes.size:", "if True:")]),
     Edit("cli: tables of any length", REPORT, [("len(rows) > _MOST_ROWS or ", "")]),
     Edit("cli: tables of any width", REPORT, [(" or sum(len(cell) for row in rows for cell in row) > _MOST_TEXT", "")]),
 ]

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastquant as fq
 from fastquant import _reference as reference
-from fastquant import cli
+from fastquant._quality import measure
 from fastquant.cli import main
 
 
@@ -211,12 +211,12 @@ def test_the_table_says_what_was_lost(
 def test_measure_goes_through_every_block(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     for block in (1, 5, 12, 64, 1 << 16):
-        monkeypatch.setattr("fastquant._report.BLOCK", block)
+        monkeypatch.setattr("fastquant._quality.BLOCK", block)
         for shape, axis in (((3, 4, 5), 1), ((3, 4, 5), 0), ((3, 4, 5), -1), ((60,), 0), ((60,), None)):
             x = rng.standard_normal(shape).astype(np.float32)
             q, scale, zero_point = reference_codes(x, "uint8", False, axis)
             error = x - reference.dequantize(q, scale, zero_point, axis=axis).astype(np.float64)
-            quality = cli.measure(x, q, scale, zero_point, axis)
+            quality = measure(x, q, scale, zero_point, axis)
             assert quality.noise == pytest.approx((error**2).sum())
             assert quality.signal == pytest.approx((x.astype(np.float64) ** 2).sum())
             assert quality.largest == abs(error).max()

@@ -27,7 +27,7 @@ from file_bytes import entry, npy_bytes, npz_bytes, safetensors_bytes
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from fastquant import _files, _sinks, cli
+from fastquant import _files, _quantize_command, _sinks
 from fastquant.cli import main
 
 # --- reading and copying ----------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_whatever_happens_in_the_middle(
         seen.append(sorted(os.listdir(source.parent)))
         raise raised
 
-    monkeypatch.setattr(cli, "measure", fail)
+    monkeypatch.setattr(_quantize_command, "measure", fail)
     if status is None:
         with pytest.raises(RuntimeError, match="a bug"):
             main(["quantize", str(source), "-o", str(out)])
@@ -330,13 +330,13 @@ def test_whatever_happens_in_the_middle(
 
 DRIVER = """
 import pathlib, sys, time
-from fastquant import cli
+from fastquant import _quantize_command, cli
 
 def stall(*args):
     pathlib.Path(sys.argv[1]).touch()
     time.sleep(60)
 
-cli.measure = stall
+_quantize_command.measure = stall
 sys.exit(cli.main(sys.argv[2:]))
 """
 

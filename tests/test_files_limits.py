@@ -22,7 +22,7 @@ from file_bytes import entry, npy_bytes, npz_bytes, safetensors_bytes
 from fuzz_file_bytes import described, long_headers
 from safetensors.numpy import load_file, save_file
 
-from fastquant import _files, _report, cli
+from fastquant import _files, _quantize_command, _report
 from fastquant.cli import main
 
 # --- what the outputs have no place for -------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_compressed_array_that_is_larger_than_it_seems(tmp_path: Path) -> None
 
 
 def test_the_room_for_codes_grows_with_what_was_read() -> None:
-    room = cli.Room("uint8")
+    room = _quantize_command.Room("uint8")
     first = room.like(np.zeros((2, 3)))
     assert (first.shape, first.dtype, first.flags.c_contiguous) == ((2, 3), np.uint8, True)
     assert np.shares_memory(first, room.like(np.zeros(4)))

@@ -26,7 +26,7 @@ from fuzz_file_bytes import claiming, pickled
 from fuzz_files import Files
 
 import fastquant as fq
-from fastquant import _files, _report, cli
+from fastquant import _files, _quality, cli
 from fastquant._report import FileError
 
 # Which arguments are wrong is stated with NumPy's integers of 64 bits in mind, and lengths that 32 do not hold.
@@ -314,7 +314,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 def _busy() -> None:
     for _ in range(20_000):
-        _report.decibels(_report.Quality())
+        _quality.decibels(_quality.Quality())
 
 
 def _one_less(x: Any, *args: Any, **options: Any) -> Any:
