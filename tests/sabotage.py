@@ -7,7 +7,8 @@ rebuilds the copy, and runs the tests on it until one fails.
     python tests/sabotage.py --write            a table of what has been found, to docs/mutation.md
 
 What is found is written to build/sabotage.jsonl as it comes. A run goes on where the last one was: an edit is tried
-again if it survived, or if its file, the edit itself or the test that found it has changed.
+again if it survived, or if its file, the edit itself or the test that found it has changed. An edit that changes
+nothing that a test could see says why; it is tried too, and counted apart.
 
 Exit status 0 if every mistake is found, 1 if one survives, 2 if the script itself has a problem: a text that is not in
 its file as often as it says, an edit that does not compile, tests that fail without any edit.
@@ -36,7 +37,19 @@ from pathlib import Path
 from queue import Queue
 
 from sabotage_edits import EDITS, Edit
-from sabotage_results import ERROR, KILLED, NOT_HERE, SURVIVED, Found, document, key_of, read, test_of, write
+from sabotage_results import (
+    EQUIVALENT,
+    ERROR,
+    KILLED,
+    NOT_HERE,
+    SURVIVED,
+    Found,
+    document,
+    key_of,
+    read,
+    test_of,
+    write,
+)
 
 from fastquant._bench_machine import cpu_model, revision
 
@@ -252,7 +265,11 @@ def baseline(tree: Tree, deselect_failing: bool) -> list[str]:
 def known(edits: Sequence[Edit], tree: Tree, results: Path) -> list[Found | None]:
     """What has been found already of each edit, as its file is now."""
     before = read(results)
-    return [before.get((edit.name, key_of(edit, place_of(edit, tree).read_text()))) for edit in edits]
+    rows = [before.get((edit.name, key_of(edit, place_of(edit, tree).read_text()))) for edit in edits]
+    for i, (edit, row) in enumerate(zip(edits, rows, strict=True)):
+        if row and row.result == SURVIVED and edit.equivalent:
+            rows[i] = row._replace(result=EQUIVALENT, by=edit.equivalent)
+    return rows
 
 
 def try_all(edits: Sequence[Edit], trees: Queue[Tree], options: list[str], available: list[str], results: Path) -> None:
@@ -294,7 +311,8 @@ def main() -> int:
         try:
             before = known(edits, tree, arguments.results)
             if not arguments.write:
-                todo = [e for e, row in zip(edits, before, strict=True) if row is None or row.result != KILLED]
+                done = [row is not None and row.result in (KILLED, EQUIVALENT) for row in before]
+                todo = [edit for edit, known_already in zip(edits, done, strict=True) if not known_already]
                 options = baseline(tree, arguments.deselect_failing) if todo else []
                 available = tree.run("-c", "import fastquant as fq; print(*fq.cpu.available())").stdout.split()
                 trees.put(tree)
@@ -308,7 +326,7 @@ def main() -> int:
         import fastquant as fq
 
         DOCUMENT.write_text(document(rows, len(edits), fq.cpu.available(), cpu_model()), encoding="utf-8")
-    counts = {kind: sum(row.result == kind for row in rows) for kind in (KILLED, SURVIVED, ERROR, NOT_HERE)}
+    counts = {kind: sum(row.result == kind for row in rows) for kind in (KILLED, SURVIVED, EQUIVALENT, ERROR, NOT_HERE)}
     print(", ".join(f"{count} {kind}" for kind, count in counts.items()), f"of {len(edits)}")
     return 2 if counts[ERROR] else 1 if counts[SURVIVED] else 0
 

@@ -9,6 +9,7 @@ class Edit(NamedTuple):
     name: str
     file: str  # or a pattern, for what moves between files: one of those that match it has all the texts
     pairs: list[tuple[str, str] | tuple[str, str, int]]
+    equivalent: str = ""  # why no test can see it, where that has been shown
 
 
 LANES = "fastquant/src/lanes_avx2.h"

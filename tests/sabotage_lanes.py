@@ -92,6 +92,7 @@ EDITS = [
         "bfloat16: NaN rounded to infinity",
         LANES,
         [("vi_choose(vi_nan_lanes(v), _mm256_or_si256(bits", "vi_choose(_mm256_setzero_si256(), _mm256_or_si256(bits")],
+        equivalent="as in portable bfloat16: no NaN that comes there has bits that rounding would carry",
     ),
     Edit(
         "small floats: NaN is a number",

@@ -84,7 +84,7 @@ EDITS = [
     Edit("float64 rounds twice", FLOATS, [("bits |= 1;", "")]),
     Edit("float64: odd from the wrong side", FLOATS, [("bits -= fabs((double)v) > fabs(y);", "")]),
     Edit("portable float16: ties go up", FLOATS, [("0xFFF + (magnitude >> 13 & 1)", "0x1000")]),
-    Edit("portable float16: infinity too late", FLOATS, [("magnitude >= 0x477FF000", "magnitude >= 0x47800000")]),
+    Edit("portable float16: infinity too late", FLOATS, [("magnitude >= 0x477FF000", "magnitude >= 0x47FFF000")]),
     Edit("portable float16: subnormals as normals", FLOATS, [("magnitude < 0x38800000", "magnitude < 0x38000000")]),
     Edit(
         "portable float16: NaN to infinity",
@@ -97,7 +97,13 @@ EDITS = [
         ],
     ),
     Edit("portable bfloat16: ties go up", FLOATS, [("0x7FFF + (bits >> 16 & 1)", "0x8000")]),
-    Edit("portable bfloat16: NaN overflows", FLOATS, [("return (uint16_t)(bits >> 16 | 0x0040);", ";")]),
+    Edit(
+        "portable bfloat16: NaN overflows",
+        FLOATS,
+        [("return (uint16_t)(bits >> 16 | 0x0040);", ";")],
+        equivalent="every NaN that comes there is of a bfloat16 number, of a small float or of an operation: quiet, "
+        "with sixteen low bits of 0, which rounding leaves as they are",
+    ),
     Edit(
         "values: NaN of fnuz is positive",
         VALUES,

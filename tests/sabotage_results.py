@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from sabotage_files import Edit
 
-KILLED, SURVIVED, ERROR, NOT_HERE = "killed", "SURVIVED", "ERROR", "not here"
-
+KILLED, SURVIVED, EQUIVALENT, ERROR, NOT_HERE = "killed", "SURVIVED", "equivalent", "ERROR", "not here"
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,7 +63,7 @@ good enough. `--list` prints the mistakes, `--write` writes this file.
 
 
 def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: str) -> str:
-    kinds = (KILLED, SURVIVED, ERROR, NOT_HERE)
+    kinds = (KILLED, SURVIVED, EQUIVALENT, ERROR, NOT_HERE)
     revisions = ", ".join(dict.fromkeys(row.revision for row in rows))
     violent = [row for row in rows if row.result == KILLED and re.search(r"\((signal|no end) [^()]*\)$", row.by)]
     files: dict[str, list[Found]] = {}
@@ -80,11 +79,13 @@ def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: st
         f"| all | {len(rows):,} | {' | '.join(counts(rows))} |",
     ]
     others = [f"- {row.result}: {row.edit} (`{row.file}`)" for row in rows if row.result in (SURVIVED, ERROR)]
+    others += [f"- {row.result}: {row.edit} (`{row.file}`): {row.by}" for row in rows if row.result == EQUIVALENT]
     facts = [
         f"- date: {time.strftime('%Y-%m-%d', time.gmtime())}",
         f"- tried: {len(rows):,} of {listed:,} mistakes that are listed, at revisions {revisions}",
         f"- CPU: {cpu}; targets: {', '.join(targets)}",
         f"- killed by the end of the process, a signal or no end within an hour, not by a test's words: {len(violent)}",
+        "- *equivalent*: no test sees it, and none can, for the reason given below",
         "- *not here*: the edit is of a target that this CPU does not have",
     ]
     return "\n".join([HEAD, *facts, "", *lines, *([""] if others else []), *others, ""])

@@ -57,7 +57,12 @@ EDITS = [
         [("_mm256_or_si256(subnormal, nan)", "subnormal")],
     ),
     Edit("small floats: upper sign", LANES, [("0x80000000u | (unsigned)f->magnitude", "(unsigned)f->magnitude")]),
-    Edit("small floats: tiny scales times a power", SPANS, [("vf_lowest_lane(low) >= FQ_SMALLEST_DIVISOR && ", "")]),
+    Edit(
+        "small floats: tiny scales times a power",
+        SPANS,
+        [("vf_lowest_lane(low) >= FQ_SMALLEST_DIVISOR && ", "")],
+        equivalent="the power is greater than 1, and a scale however small times a power of two that is, is exact",
+    ),
     Edit("small floats: huge scales times a power", SPANS, [(" && vf_highest_lane(high) <= FQ_LARGEST_DIVISOR", "")]),
     Edit("small floats: power twice", SPANS, [("else if (how != FQ_ONE_PRODUCT || real == FQ_f64)", "else")]),
     Edit(
@@ -126,7 +131,12 @@ EDITS = [
             )
         ],
     ),
-    Edit("streaming: rows at any address", SPANS, [("row_bytes) & (STREAM_BYTES - 1)", "row_bytes) & 0")]),
+    Edit(
+        "streaming: rows at any address",
+        SPANS,
+        [("row_bytes) & (STREAM_BYTES - 1)", "row_bytes) & 0")],
+        equivalent="a streamed row begins and ends with usual stores, so that the bytes are the same: only slower",
+    ),
     Edit("side by side: the first row's input", SPANS, [("rows.in + (ptrdiff_t)r * rows.in_step", "rows.in")]),
     Edit("side by side: the first row's rest", SPANS, [("piece.in += rows.in_step, ", "")]),
     Edit("side by side: in place", SPANS, [(" && rows.in != rows.out && ", " && ")]),

@@ -62,7 +62,6 @@ EDITS = [
     Edit("pool: workers on the caller's CPU", POOL, [("    CPU_CLR((size_t)here, &others.set);\n", "")]),
     Edit("pool: workers that were never kept off", POOL, [("w->cpu == here || ", "")]),
     Edit("pool: workers where an earlier caller was", POOL, [("        follow(&j->caller);\n", "        (void)0;\n")]),
-    Edit("pool: workers apart from a caller of one CPU", POOL, [("        others = *own;\n", "        return;\n")]),
     Edit("pool: a child's sleepers", POOL, [("    nobody_sleeps();\n", "")]),
     Edit(
         "pool: more than allowed",

@@ -116,6 +116,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "rules": lambda: _rules.quantize(X, T, 3, rule="multiply", dtype="int8"),
     "rules, rounded": lambda: _rules.dequantize(CODES.reshape(4, -1), FOUR_WIDE, 0, rule="multiply", axis=0),
     "rules, rounded, offset": lambda: _rules.dequantize(CODES[::-1], 0.1, 0, rule="multiply", offset=0.7),
+    "rules, in Python": lambda: _rules.dequantize(CODES.reshape(4, -1), FOUR_WIDE.tolist(), 0, rule="multiply", axis=0),
     "rules, subnormal": lambda: _rules.quantize(TINY_ROWS, TINY_PAIR_WIDE, 0, rule="divide", dtype="int8", axis=0),
 }
 

@@ -385,3 +385,15 @@ def test_fake_quantize_does_not_guess_past_its_zero_point(zero_point):
     refused(fq.fake_quantize, (x, 0.05, zero_point), {}, out, ValueError, ["zero_point: got uint8", "int8"])
     expected = fq.dequantize(fq.quantize(x, 0.05, zero_point), 0.05, zero_point)
     assert np.array_equal(fq.fake_quantize(x, 0.05, zero_point, dtype="uint8"), expected)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_offsets_of_float64_are_finite(value):
+    x, q = np.zeros(3), np.zeros(3, np.int8)
+    for call in (
+        lambda: fq.quantize(x, 0.1, offset=value),
+        lambda: fq.dequantize(q, 0.1, offset=value, dtype="float64"),
+        lambda: fq.fake_quantize(x, 0.1, offset=value, dtype="int8"),
+    ):
+        with pytest.raises(ValueError, match=rf"^offset: got {value}, expected finite numbers, as float64"):
+            call()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from calls import reference, run
-from values import CODE_TYPES, INT32_MAX, INT32_MIN, KERNELS, assert_same, codes_of, real_dtype
+from values import CODE_TYPES, FLOAT_TYPES, INT32_MAX, INT32_MIN, KERNELS, assert_same, codes_of, real_dtype
 
 import fastquant as fq
 from fastquant import _reference
@@ -99,6 +99,21 @@ def test_offsets(target, kernel, real):
         x = inputs(kernel, real, "int8", shape, scale, none, axis)
         expected = reference(kernel, x, scale, 0, "int8", real, axis=axis, offset=offset)
         assert_same(run(kernel, x, scale, 0, "int8", real, axis=axis, offset=offset), expected, x, (shape, axis))
+
+
+@pytest.mark.parametrize("real", ["float32", "float64", "float16", "bfloat16"])
+@pytest.mark.parametrize("code", FLOAT_TYPES)
+def test_scales_of_small_floats_that_leave_no_room_for_their_power(target, code, real):
+    """Those of a row or column apart are prepared together, and one may be as far from the others as it likes."""
+    codes = codes_of(code)
+    huge, tiny = [2.0**k for k in range(95, 128)], [2.0**-k * 1.5 for k in range(100, 150)]
+    for scales in (huge[:9], huge, tiny, [1.0, *huge], [*tiny, 0.1, *huge]):
+        scale = np.float32(scales)[np.float32(scales) > 0]
+        q = np.resize(codes, (len(scale), 259))
+        for axis, values in ((0, q), (1, np.ascontiguousarray(q.T))):
+            with np.errstate(all="ignore"):
+                expected = _reference.dequantize(values, scale, 0, axis=axis, dtype=real)
+            assert_same(fq.dequantize(values, scale, axis=axis, dtype=real), expected)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

@@ -103,6 +103,15 @@ def test_quantize(rule, real, kind, precision, target, reading):
                 np.testing.assert_array_equal(q.view(f"u{q.itemsize}"), expected.view(f"u{q.itemsize}"), str(how))
 
 
+@pytest.mark.parametrize("op", ["quantize", "dequantize"])
+def test_offsets_beside_zero_points_are_read_in_c(op):
+    scale, zero_point, offset, options, _ = parameters("rows")
+    a = np.zeros(SHAPE, np.float32 if op == "quantize" else np.int8)
+    kind = ("int8", None) if op == "quantize" else ("float32",)
+    arguments = ("multiply", a, scale, zero_point, *kind, options["axis"], None, offset, None, None)
+    assert getattr(_kernels, f"{op}_by")(*arguments) is not NotImplemented
+
+
 @pytest.mark.parametrize("limits", [(-127, 127), (-128, 126), (0, 0), (-128, 127)])
 @pytest.mark.parametrize("rule", _kernels.rules())
 def test_one_limit_that_is_not_the_type_s(rule, limits, target, reading):

@@ -123,8 +123,8 @@ static void keep_off(const cpus *own)
     if (here < 0 || !own->known)
         return;
     CPU_CLR((size_t)here, &others.set);
-    if (CPU_COUNT(&others.set) == 0)
-        others = *own;
+    if (CPU_COUNT(&others.set) == 0)  /* they follow() when they take a part */
+        return;
     for (worker *w = asleep; w != NULL; w = w->next)
         if ((w->cpu == here || !CPU_EQUAL(&w->on.set, &own->set)) && !CPU_EQUAL(&w->on.set, &others.set)
             && sched_setaffinity(w->thread, sizeof others.set, &others.set) == 0)
