@@ -73,6 +73,8 @@ def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: st
     def counts(some: Sequence[Found]) -> list[str]:
         return [f"{sum(row.result == kind for row in some):,}" for kind in kinds]
 
+    of_neon = any(row.file.endswith("lanes_neon.h") and row.result == KILLED for row in rows)
+    emulated = "; under qemu-user: neon" if of_neon and "neon" not in targets else ""
     lines = [
         *(f"| {' | '.join(('file', 'mistakes', *kinds))} |", "| --- |" + " ---: |" * (1 + len(kinds))),
         *(f"| `{file}` | {len(some):,} | {' | '.join(counts(some))} |" for file, some in sorted(files.items())),
@@ -83,7 +85,7 @@ def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: st
     facts = [
         f"- date: {time.strftime('%Y-%m-%d', time.gmtime())}",
         f"- tried: {len(rows):,} of {listed:,} mistakes that are listed, at revisions {revisions}",
-        f"- CPU: {cpu}; targets: {', '.join(targets)}",
+        f"- CPU: {cpu}; targets: {', '.join(targets)}{emulated}",
         f"- killed by the end of the process, a signal or no end within an hour, not by a test's words: {len(violent)}",
         "- *equivalent*: no test sees it, and none can, for the reason given below",
         "- *not here*: the edit is of a target that this CPU does not have",
