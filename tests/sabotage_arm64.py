@@ -14,8 +14,8 @@ class Arm64Tree(Tree):
 
     # Those that run lanes: emulated, all would take hours.
     tests = (
-        *("exhaustive_small", "span_values", "span_lengths", "rules", "span_packs", "span_runs", "span_tiles"),
-        *("minmax", "rows", "plain_calls", "layouts", "division", "matrix", "environment"),
+        *("exhaustive_small", "span_values", "span_lengths", "rules", "span_packs", "guard_pages"),
+        *("span_runs", "span_tiles", "minmax", "rows", "plain_calls", "layouts", "division", "matrix", "environment"),
     )
 
     def __init__(self, path: Path, root: Path) -> None:

@@ -29,7 +29,7 @@ HANGS = 3600  # seconds; all tests take some minutes
 
 # Where an edit is likely to be found: those files first.
 LIKELY = {
-    "_granular.pxi": ("plain_calls",),
+    "_granular.pxi": ("plain_calls", "rules"),
     "_grid.pxi": ("plain_calls",),
     "_plain.pxi": ("plain_calls", "api"),
     "_calls.pxi": ("plain_calls", "errors_table"),
