@@ -58,7 +58,8 @@ HEAD = """\
 
 What `python tests/sabotage.py` has found. It makes each of the mistakes listed in `tests/sabotage_*.py` in a copy of
 the sources, builds it, and runs the tests until one fails; a mistake that no test sees *survives*: the tests are not
-good enough. `--list` prints the mistakes, `--write` writes this file.
+good enough. `--list` prints the mistakes, `--arm64` tries those of NEON elsewhere, `--write` writes this
+file.
 """
 
 
