@@ -88,7 +88,11 @@ BUILDS = {
         environment=(("PYTHONMALLOC", "malloc"),),
         # Origins: an element of a result that was left out is used by others, and was made by us.
         prefix=("valgrind", "-q", "--num-callers=30", "--track-origins=yes", f"--log-file={LOGS}/%p"),
-        tests=tuple(f"tests/test_{name}.py" for name in ("plain_calls", "rows", "minmax", "span_packs", "quantizers")),
+        tests=(
+            *(f"tests/test_{name}.py" for name in ("plain_calls", "rows", "minmax", "span_packs", "quantizers")),
+            # Valgrind converts int64 to float32 by way of float64, in two roundings; the CPU has an instruction of one.
+            "--deselect=tests/test_quantizers.py::test_parameters_are_rounded_once",
+        ),
     ),
     "thread": Build(
         "ThreadSanitizer: memory that two threads use, and nothing orders",
