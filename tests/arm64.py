@@ -33,9 +33,9 @@ print(sysconfig.get_path("include"), numpy.get_include(), sysconfig.get_config_v
 def python(root: Path, tree: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     """Runs the Python of `root` in `tree`, which is a directory in there, whose fastquant it imports."""
     inside = f"/{tree.relative_to(root)}"
-    environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "PYTHONPATH": inside}
+    environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C.UTF-8"}
+    environment |= {"PYTHONPATH": inside, "PYTHONDONTWRITEBYTECODE": "1"}
     command = ["chroot", str(root), "env", "-C", inside, "python3", *arguments]
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"
     return subprocess.run(command, env=environment, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
