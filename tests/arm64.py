@@ -5,11 +5,12 @@
 
 ROOT is what `debootstrap --arch=arm64` makes, with /proc mounted, and has Python, NumPy, ml_dtypes, pytest, hypothesis
 and gcc, which the oracle wants. The extension is compiled out here, by `aarch64-linux-gnu-gcc`: in there it would take
-an hour. Needs Cython, qemu-user-static with binfmt, and root's rights.
+an hour. Needs what a build needs, qemu-user-static with binfmt, and root's rights.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -18,13 +19,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-COPIED = ["fastquant", "tests", "docs", "examples", "bench", "pyproject.toml", "setup.py"]
-COPIED += [file.name for file in REPOSITORY.glob("*.md")]
+COPIED = ["fastquant", "tests", "docs", "examples", "bench", ".github"]
+COPIED += ["pyproject.toml", "setup.py", "sbom.py", "LICENSE", *(file.name for file in REPOSITORY.glob("*.md"))]
 LEFT_OUT = shutil.ignore_patterns("*.so", "*.pyd", "*.o", "build", "__pycache__", ".*")
 
 COMPILER = "aarch64-linux-gnu-gcc"
 # As setup.py has them.
 FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno", "-fvisibility=hidden")
+STRICT = ("-Wall", "-Wextra", "-Werror")  # with what is ours: what Cython makes has warnings
 MACROS = ("-DNPY_NO_DEPRECATED_API=NPY_2_0_API_VERSION", "-DNPY_TARGET_VERSION=NPY_2_0_API_VERSION")
 FACTS = """import sysconfig, numpy
 print(sysconfig.get_path("include"), numpy.get_include(), sysconfig.get_config_var("EXT_SUFFIX"))"""
@@ -43,7 +45,9 @@ class Extension:
     """The extension module of a tree in a root directory, compiled for it."""
 
     def __init__(self, root: Path, tree: Path, *flags: str) -> None:
-        include, numpy, suffix = python(root, tree, "-c", FACTS, stdout=subprocess.PIPE).stdout.split()
+        include, numpy, suffix = python(root, tree, "-c", FACTS, stdout=subprocess.PIPE).stdout.split() or [""] * 3
+        if not suffix:
+            raise SystemExit(f"no Python in {root} that has NumPy")
         self.tree = tree
         self.objects = tree / "build"
         self.module = tree / "fastquant" / f"_kernels{suffix}"
@@ -52,15 +56,18 @@ class Extension:
 
     def compile(self, *names: str) -> str:
         """These sources, or all; then links. Returns what the compiler says when it fails."""
-        translated = self.objects / "_kernels.c"
+        translated = self.tree / "fastquant" / "_kernels.c"
         sources = [*sorted((self.tree / "fastquant" / "src").glob("*.c")), translated]
         if not names:
-            self.objects.mkdir()
-            pyx = self.tree / "fastquant" / "_kernels.pyx"
-            subprocess.run([sys.executable, "-m", "cython", "-3", str(pyx), "-o", str(translated)], check=True)
+            self.objects.mkdir(exist_ok=True)
+            # Cython's part, and egg_info: the package asks for its version.
+            subprocess.run([sys.executable, "setup.py", "-q", "egg_info"], cwd=self.tree, check=True)
         objects = {source: str(self.objects / f"{source.stem}.o") for source in sources}
         chosen = [source for source in sources if not names or source.stem in names]
-        commands: list[Sequence[str]] = [(*self.command, "-c", str(source), "-o", objects[source]) for source in chosen]
+        commands: list[Sequence[str]] = [
+            (*self.command, *(() if source == translated else STRICT), "-c", str(source), "-o", objects[source])
+            for source in chosen
+        ]
         commands.append((COMPILER, "-shared", "-pthread", *objects.values(), "-lm", "-o", str(self.module)))
         for command in commands:
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -70,9 +77,11 @@ class Extension:
 
 
 def main() -> int:
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    root = Path(sys.argv[1]).resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, metavar="ROOT")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="of pytest")
+    options = parser.parse_args()
+    root = options.root.resolve()
     with tempfile.TemporaryDirectory(prefix="fastquant-", dir=root / "opt") as directory:
         tree = Path(directory)
         for source in (REPOSITORY / name for name in COPIED):
@@ -82,7 +91,7 @@ def main() -> int:
                 shutil.copy2(source, tree / source.name)
         if errors := Extension(root, tree).compile():
             sys.exit(errors)
-        command = ("-m", "pytest", "-q", "--require-targets=neon", "-k", "not portable", *sys.argv[2:])
+        command = ("-m", "pytest", "-q", "--require-targets=neon", "-k", "not portable", *options.arguments)
         return python(root, tree, *command).returncode
 
 

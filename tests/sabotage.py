@@ -155,6 +155,8 @@ def main() -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE", help="default: build/sabotage.jsonl")
     parser.add_argument("--write", action="store_true", help="try nothing, but write the results to docs/mutation.md")
     arguments = parser.parse_args()
+    if arguments.write and (arguments.names or arguments.arm64):
+        parser.error("--write is of all edits")
     edits = [e for e in EDITS if not arguments.names or any(name in e.name for name in arguments.names)]
     root = arguments.arm64 and arguments.arm64.resolve()
     if root:

@@ -18,6 +18,8 @@ class Arm64Tree(Tree):
         *("span_runs", "span_tiles", "minmax", "rows", "plain_calls", "layouts", "division", "matrix", "environment"),
     )
 
+    hangs = 6 * 3600
+
     def __init__(self, path: Path, root: Path) -> None:
         super().__init__(path)
         self.root = root

@@ -39,11 +39,12 @@ def test_of(by: str) -> str:
 
 
 def read(path: Path) -> dict[tuple[str, str], Found]:
-    """By edit and key, the last of each, if the test that found it is still the same."""
+    """By edit and key, the last of each that was tried, if the test that found it is still the same."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = [Found(**json.loads(line)) for line in lines if line.endswith("}")]  # an interrupt may have cut one
+    rows.sort(key=lambda row: row.result != NOT_HERE)
     return {(row.edit, row.key): row for row in rows if row.test == test_of(row.by)}
 
 
@@ -66,7 +67,10 @@ file.
 def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: str) -> str:
     kinds = (KILLED, SURVIVED, EQUIVALENT, ERROR, NOT_HERE)
     revisions = ", ".join(dict.fromkeys(row.revision for row in rows))
-    violent = [row for row in rows if row.result == KILLED and re.search(r"\((signal|no end) [^()]*\)$", row.by)]
+    signals, endless = (
+        sum(row.result == KILLED and bool(re.search(rf"\({how} [^()]*\)$", row.by)) for row in rows)
+        for how in ("signal", "no end")
+    )
     files: dict[str, list[Found]] = {}
     for row in rows:
         files.setdefault(row.file, []).append(row)
@@ -87,7 +91,7 @@ def document(rows: Sequence[Found], listed: int, targets: Sequence[str], cpu: st
         f"- date: {time.strftime('%Y-%m-%d', time.gmtime())}",
         f"- tried: {len(rows):,} of {listed:,} mistakes that are listed, at revisions {revisions}",
         f"- CPU: {cpu}; targets: {', '.join(targets)}{emulated}",
-        f"- killed by the end of the process, a signal or no end within an hour, not by a test's words: {len(violent)}",
+        f"- killed by the end of the process, not by a test's words: {signals}; by tests that had no end: {endless}",
         "- *equivalent*: no test sees it, and none can, for the reason given below",
         "- *not here*: the edit is of a target that this CPU does not have",
     ]

@@ -61,7 +61,7 @@ EDITS = [
         "small floats: tiny scales times a power",
         SPANS,
         [("vf_lowest_lane(low) >= FQ_SMALLEST_DIVISOR && ", "")],
-        equivalent="the power is greater than 1, and a scale however small times a power of two that is, is exact",
+        equivalent="the power is a power of two greater than 1, and a scale, however small, times that is exact",
     ),
     Edit("small floats: huge scales times a power", SPANS, [(" && vf_highest_lane(high) <= FQ_LARGEST_DIVISOR", "")]),
     Edit("small floats: power twice", SPANS, [("else if (how != FQ_ONE_PRODUCT || real == FQ_f64)", "else")]),

@@ -25,8 +25,6 @@ TESTS = (
     *("files", "files_hostile", "files_limits", "cli", "cli_commands"),
 )
 
-HANGS = 3600  # seconds; all tests take some minutes
-
 # Where an edit is likely to be found: those files first.
 LIKELY = {
     "_granular.pxi": ("plain_calls", "rules"),
@@ -78,6 +76,7 @@ class Tree:
     """A copy of the repository, built in place."""
 
     tests: Sequence[str] = TESTS
+    hangs = 3600  # seconds; all tests take some minutes
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -142,9 +141,9 @@ class Tree:
         tests = [f"tests/test_{name}.py" for name in names]
         command = ("-X", "faulthandler", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=no", *options, *tests)
         try:
-            done = self.run(*command, seconds=HANGS)
+            done = self.run(*command, seconds=self.hangs)
         except subprocess.TimeoutExpired:
-            return False, [f"(no end within {HANGS} s)"]
+            return False, [f"(no end within {self.hangs} s)"]
         if done.returncode == 5:  # none of the target in these files
             return True, []
         failed = re.findall(r"^(?:FAILED|ERROR) (tests/\S+::.+?|tests/\S+)(?: - .*)?$", done.stdout, re.MULTILINE)
