@@ -193,5 +193,5 @@ def test_the_search_for_shared_memory_ends():
     primes = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53)
     hard = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (2,) * 16, [10**9 // p for p in primes])
     assert _output._meets_itself(hard, tries=20) is None
-    wide = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (10**6, 10**6), (10**6 + 3, 10**6 + 1))
+    wide = np.lib.stride_tricks.as_strided(np.zeros(1, np.int8), (30_000, 30_000), (30_003, 30_001))  # below 2 GiB
     assert _output._meets_itself(wide) is None
